@@ -1,0 +1,37 @@
+# One command each for what one does with a checkout; `make` lists them.
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+SOURCES := client/src producer/src builder/src notifier/src handlers/src
+
+.PHONY: help setup demo test test-unit lint bench lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## make .venv with everything in it, the handlers wheel, and RabbitMQ if there is none
+	@sh scripts/setup.sh
+
+demo: setup ## build a small dataset twice over and watch
+	@$(BIN)/python examples/demo.py
+
+test: lint ## all checks and all tests; PYTEST_ARGS="-k name" picks some
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-unit: setup ## the tests that need no broker
+	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+lint: setup ## style, types and the directions of imports
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy $(SOURCES)
+	@$(BIN)/lint-imports
+
+bench: setup ## the measurements of the README
+	@for file in benchmarks/[a-z]*.py; do echo "$$file" && $(BIN)/python "$$file" || exit 1; done
+
+lock: ## write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
+	@sh scripts/setup.sh lock
+
+clean: ## remove what was made here; data in DATAMILL_HOME stays
+	rm -rf .venv .cache .demo handlers/dist .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache .hypothesis

@@ -1,0 +1,5 @@
+"""`python -m datamill_builder` is `datamill builder`."""
+
+from datamill_builder.cli import main
+
+main()

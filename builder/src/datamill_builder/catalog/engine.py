@@ -1,0 +1,149 @@
+"""Opening the catalog: SQLite for one machine, PostgreSQL for many builders."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from datamill.broker import Outbound
+from datamill.errors import ServiceUnavailable, SettingsError
+from datamill_builder.catalog import schema
+
+log = logging.getLogger(__name__)
+
+_BUSY_SECS = 30.0
+
+
+class CatalogUnavailable(ServiceUnavailable):
+    """The catalog's database can't be used just now."""
+
+
+class CatalogTooNew(SettingsError):
+    """The catalog was written by a newer Datamill: upgrade this one."""
+
+
+class Transaction:
+    """One change to the catalog, with the messages that tell of it.
+
+    `connection` is where the functions of this package read and write.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.messages: list[Outbound] = []
+
+    def publish(self, message: Outbound) -> None:
+        """Publish a message if, and only if, this change is committed."""
+        self.messages.append(message)
+
+    def _write_outbox(self) -> None:
+        if self.messages:
+            rows = [
+                {
+                    "message_id": m.message_id,
+                    "exchange": m.exchange,
+                    "routing_key": m.routing_key,
+                    "body": m.body,
+                    "mandatory": m.mandatory,
+                }
+                for m in self.messages
+            ]
+            self.connection.execute(insert(schema.outbox), rows)
+
+
+class Catalog:
+    """The catalog's database. Threads and processes may share it."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        # SQLite has one writer at a time; waiting in line here is fairer than its busy handler.
+        self._turn = threading.Lock()
+        self._on_committed: Callable[[list[Outbound]], None] | None = None
+        with _translated():
+            self._prepare()
+
+    def on_committed(self, send: Callable[[list[Outbound]], None]) -> None:
+        """Hand the messages of each committed change to `send` at once."""
+        self._on_committed = send
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Change the catalog, all or nothing.
+
+        Raises `CatalogUnavailable` when the database is locked, full or away.
+        """
+        with _translated():
+            if self._is_sqlite:
+                with self._turn, self._engine.begin() as connection:
+                    transaction = Transaction(connection)
+                    yield transaction
+                    transaction._write_outbox()
+            else:
+                with self._engine.begin() as connection:
+                    transaction = Transaction(connection)
+                    yield transaction
+                    transaction._write_outbox()
+        if transaction.messages and self._on_committed:
+            self._on_committed(transaction.messages)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Read from the catalog, as of one moment."""
+        with (
+            _translated(),
+            self._engine.connect().execution_options(datamill_reads=True) as connection,
+        ):
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections to the database."""
+        self._engine.dispose()
+
+    def _prepare(self) -> None:
+        with self._engine.begin() as connection:
+            schema.metadata.create_all(connection)
+            key, value = schema.meta.c.key, schema.meta.c.value
+            found = connection.execute(select(value).where(key == "schema_version")).scalar()
+            if found is None:
+                row = {"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}
+                connection.execute(insert(schema.meta), row)
+            elif int(found) > schema.SCHEMA_VERSION:
+                raise CatalogTooNew
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, DBAPIError) as error:
+        raise CatalogUnavailable(f"the catalog can't be used just now: {error.orig}") from error
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True)
+    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, pool_size=20, max_overflow=20, connect_args={"timeout": _BUSY_SECS})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        connection.execute("PRAGMA journal_mode=WAL")
+        # An acknowledged request must survive a power cut: sync at every commit.
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reads = connection.get_execution_options().get("datamill_reads")
+        # A writer that begins as a reader can't wait its turn later: SQLite would refuse it.
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,44 @@
+"""The outbox: messages written in the transaction whose outcome they tell."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, delete, select
+
+from datamill import topology
+from datamill.broker import Outbound
+from datamill.events import Event
+from datamill_builder.catalog.engine import Transaction
+from datamill_builder.catalog.schema import outbox
+
+
+def new_message_id() -> str:
+    """Return an id for a new message; it stays the same however often the message is sent."""
+    return str(uuid.uuid4())
+
+
+def tell(change: Transaction, event: Event) -> None:
+    """Publish an event once this change is committed."""
+    change.publish(
+        Outbound(topology.EVENTS_EXCHANGE, event.routing_key, event.encode(), new_message_id())
+    )
+
+
+def unsent(connection: Connection, limit: int = 10_000) -> list[Outbound]:
+    """Return messages that no broker has confirmed yet, oldest first."""
+    rows = connection.execute(select(outbox).order_by(outbox.c.seq).limit(limit))
+    return [
+        Outbound(row.exchange, row.routing_key, row.body, row.message_id, row.mandatory)
+        for row in rows
+    ]
+
+
+def confirmed(change: Transaction, messages: Iterable[Outbound]) -> None:
+    """Strike out messages that the broker has."""
+    ids = [message.message_id for message in messages]
+    for start in range(0, len(ids), 500):
+        change.connection.execute(
+            delete(outbox).where(outbox.c.message_id.in_(ids[start : start + 500]))
+        )

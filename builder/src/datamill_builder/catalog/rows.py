@@ -1,0 +1,24 @@
+"""Inserting a row only where it is new, on each database in its own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert a row unless one with its key is there; return whether it was inserted."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(row).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount > 0
+
+
+def upsert(connection: Connection, table: Table, row: dict[str, Any], keys: list[str]) -> None:
+    """Insert a row, or bring the one with its key up to date."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    changed = {name: value for name, value in row.items() if name not in keys}
+    connection.execute(
+        insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=changed)
+    )

@@ -1,0 +1,274 @@
+"""Reading the catalog for those who look from outside: states, lists, the log, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, literal, select
+
+from datamill.events import Accepted, Failed, Planned, Ready, Reason
+from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog.lifecycle import Failure
+from datamill_builder.catalog.schema import builds, datasets, outbox, requests, shards, tasks
+from datamill_builder.catalog.states import BuildState, DatasetState
+
+
+class PublicState(StrEnum):
+    """Where a dataset id stands, for those who asked for it."""
+
+    QUEUED = "queued"
+    """It was accepted; what it needs is not known yet."""
+    BUILDING = "building"
+    """Its shards are being made or packed."""
+    READY = "ready"
+    """Its archive can be fetched."""
+    FAILED = "failed"
+    """It will not come."""
+    CANCELLED = "cancelled"
+    """Somebody stopped it; asking again goes on."""
+    EVICTED = "evicted"
+    """It was removed to make room; asking again builds it again."""
+
+
+_failed_alone = datasets.c.state == DatasetState.FAILED
+
+_public_state: ColumnElement[str] = case(
+    (datasets.c.state == DatasetState.RESOLVING, literal(PublicState.QUEUED.value)),
+    (
+        and_(_failed_alone, datasets.c.reason == Reason.CANCELLED),
+        literal(PublicState.CANCELLED.value),
+    ),
+    (_failed_alone, literal(PublicState.FAILED.value)),
+    (builds.c.state == BuildState.PLANNING, literal(PublicState.QUEUED.value)),
+    (builds.c.state == BuildState.PACKING, literal(PublicState.BUILDING.value)),
+    else_=builds.c.state,
+)
+"""The public state of a row of `datasets` with its build beside it."""
+
+
+@dataclass(frozen=True)
+class DatasetView:
+    """One dataset id with its build, as of one moment.
+
+    `dataset` is its row; `build` that of its content key, where it has one; `requests` counts
+    the accepted requests for it; `shards_done` and `records_done` what is finished.
+    """
+
+    state: PublicState
+    dataset: Row[Any]
+    build: Row[Any] | None
+    requests: int
+    shards_done: int
+    records_done: int
+    ahead: int
+
+    @property
+    def dataset_id(self) -> str:
+        """The dataset id."""
+        return str(self.dataset.dataset_id)
+
+    def accepted(self) -> Accepted:
+        """Return the event that says that it is waited for."""
+        state = "building" if self.state is PublicState.BUILDING else "queued"
+        return Accepted(
+            dataset_id=self.dataset_id,
+            state="ready" if self.state is PublicState.READY else state,
+            waiting=self.dataset.waiting,
+            ahead=self.ahead,
+        )
+
+    def planned(self) -> Planned | None:
+        """Return the event that says what is built; None where that is not known yet."""
+        if self.build is None or self.build.shards is None:
+            return None
+        return lifecycle.planned_event(self.build, self.dataset_id)
+
+    def ready(self, public_url: str) -> Ready | None:
+        """Return the event that says where the archive is; None where there is none."""
+        if self.state is not PublicState.READY or self.build is None:
+            return None
+        return lifecycle.ready_event(self.build, self.dataset_id, public_url, cached=True)
+
+    def failed(self) -> Failed | None:
+        """Return the event that says why it will not come; None where it did not fail."""
+        if self.state not in (PublicState.FAILED, PublicState.CANCELLED):
+            return None
+        row = self.dataset if self.dataset.state == DatasetState.FAILED else self.build
+        assert row is not None
+        failure = Failure(Reason(row.reason), row.message, bool(row.retryable))
+        return lifecycle.failed_event(self.dataset_id, failure)
+
+
+@dataclass(frozen=True)
+class LoggedRequest:
+    """An accepted request, in full."""
+
+    message_id: str
+    accepted_at: float
+    dataset_id: str
+    dataset_name: str
+    handler_version: str
+    config: str
+    state: PublicState
+
+
+@dataclass(frozen=True)
+class LogFilter:
+    """Which accepted requests; times in seconds since the epoch, `since` ≤ time < `until`."""
+
+    since: float | None = None
+    until: float | None = None
+    dataset_id: str | None = None
+    dataset_name: str | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the catalog can count."""
+
+    builds: dict[str, int]
+    tasks: dict[tuple[str, str], int]
+    outbox: int
+    requests: int
+    store_bytes: int
+
+
+def dataset_view(connection: Connection, dataset_id: str) -> DatasetView | None:
+    """Return one dataset id; None where it was never asked for."""
+    rows = connection.execute(_with_states().where(datasets.c.dataset_id == dataset_id)).all()
+    return _views(connection, rows)[0] if rows else None
+
+
+def dataset_views(
+    connection: Connection,
+    state: PublicState | None = None,
+    dataset_name: str | None = None,
+    limit: int = 100,
+) -> list[DatasetView]:
+    """Return dataset ids, newest first."""
+    query = _with_states()
+    if state is not None:
+        query = query.where(_public_state == state.value)
+    if dataset_name is not None:
+        query = query.where(datasets.c.dataset_name == dataset_name)
+    query = query.order_by(datasets.c.created_at.desc(), datasets.c.dataset_id).limit(limit)
+    return _views(connection, connection.execute(query).all())
+
+
+def logged_requests(connection: Connection, which: LogFilter, limit: int) -> list[LoggedRequest]:
+    """Return the newest accepted requests that match, newest last."""
+    query = (
+        select(_public_state.label("public_state"), requests, datasets)
+        .join(datasets, datasets.c.dataset_id == requests.c.dataset_id)
+        .outerjoin(builds, builds.c.content_key == datasets.c.content_key)
+    )
+    if which.since is not None:
+        query = query.where(requests.c.accepted_at >= which.since)
+    if which.until is not None:
+        query = query.where(requests.c.accepted_at < which.until)
+    if which.dataset_id is not None:
+        query = query.where(requests.c.dataset_id == which.dataset_id)
+    if which.dataset_name is not None:
+        query = query.where(datasets.c.dataset_name == which.dataset_name)
+    if which.failed:
+        query = query.where(_public_state == PublicState.FAILED.value)
+    rows = connection.execute(query.order_by(requests.c.seq.desc()).limit(limit)).all()
+    return [
+        LoggedRequest(
+            message_id=row.message_id,
+            accepted_at=row.accepted_at,
+            dataset_id=row.dataset_id,
+            dataset_name=row.dataset_name,
+            handler_version=row.handler_version,
+            config=row.config,
+            state=PublicState(row.public_state),
+        )
+        for row in reversed(rows)
+    ]
+
+
+def find_shard(connection: Connection, content_key: str, index: int) -> Row[Any] | None:
+    """Return the row of one shard."""
+    return connection.execute(
+        select(shards).where(shards.c.content_key == content_key, shards.c.index == index)
+    ).first()
+
+
+def numbers(connection: Connection) -> Numbers:
+    """Return what the catalog can count."""
+    by_build = connection.execute(select(builds.c.state, func.count()).group_by(builds.c.state))
+    by_task = connection.execute(
+        select(tasks.c.kind, tasks.c.state, func.count()).group_by(tasks.c.kind, tasks.c.state)
+    )
+    return Numbers(
+        builds={row[0]: row[1] for row in by_build},
+        tasks={(kind, state): count for kind, state, count in by_task},
+        outbox=connection.scalar(select(func.count()).select_from(outbox)) or 0,
+        requests=connection.scalar(select(func.count()).select_from(requests)) or 0,
+        store_bytes=_store_bytes(connection),
+    )
+
+
+def _store_bytes(connection: Connection) -> int:
+    archives = connection.scalar(
+        select(func.sum(builds.c.bytes)).where(builds.c.state == BuildState.READY)
+    )
+    loose = connection.scalar(select(func.sum(shards.c.bytes)).where(shards.c.file.is_not(None)))
+    # PostgreSQL sums big integers to a decimal.
+    return int(archives or 0) + int(loose or 0)
+
+
+def _with_states() -> Select[Any]:
+    return select(_public_state.label("public_state"), datasets).outerjoin(
+        builds, builds.c.content_key == datasets.c.content_key
+    )
+
+
+def _views(connection: Connection, found: Sequence[Row[Any]]) -> list[DatasetView]:
+    keys = {row.content_key for row in found if row.content_key}
+    by_key = {
+        row.content_key: row
+        for row in connection.execute(select(builds).where(builds.c.content_key.in_(keys)))
+    }
+    done = _done(connection, keys)
+    asked = _asked(connection, [row.dataset_id for row in found])
+    return [
+        DatasetView(
+            state=PublicState(row.public_state),
+            dataset=row,
+            build=by_key.get(row.content_key),
+            requests=asked.get(row.dataset_id, 0),
+            shards_done=done.get(row.content_key, (0, 0))[0],
+            records_done=done.get(row.content_key, (0, 0))[1],
+            ahead=_ahead(connection, row.public_state, by_key.get(row.content_key)),
+        )
+        for row in found
+    ]
+
+
+def _ahead(connection: Connection, state: str, build: Row[Any] | None) -> int:
+    if state not in (PublicState.QUEUED, PublicState.BUILDING):
+        return 0
+    return lifecycle.builds_before(connection, build)
+
+
+def _done(connection: Connection, content_keys: set[str]) -> dict[str, tuple[int, int]]:
+    rows = connection.execute(
+        select(shards.c.content_key, func.count(), func.sum(shards.c.records))
+        .where(shards.c.content_key.in_(content_keys), shards.c.sha256.is_not(None))
+        .group_by(shards.c.content_key)
+    )
+    return {key: (count, int(records or 0)) for key, count, records in rows}
+
+
+def _asked(connection: Connection, dataset_ids: list[str]) -> dict[str, int]:
+    rows = connection.execute(
+        select(requests.c.dataset_id, func.count())
+        .where(requests.c.dataset_id.in_(dataset_ids))
+        .group_by(requests.c.dataset_id)
+    )
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,69 @@
+"""Handlers that only know the classic contract: one piece of work, files of their own choice."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from datamill.errors import RecordError
+from datamill.events import Reason
+from datamill.records import count_records
+from datamill.settings import Settings
+from datamill_builder.catalog.lifecycle import ShardResult
+from datamill_builder.catalog.tasks import Claim
+from datamill_builder.handlers.pool import OpenHandler
+from datamill_builder.handlers.process import HandlerFailed
+from datamill_builder.handlers.wheels import file_sha256
+from datamill_builder.inference import infer_features
+from datamill_builder.store import Store, sync
+
+
+def write_classic(
+    store: Store,
+    claim: Claim,
+    opened: OpenHandler,
+    folder: Path,
+    settings: Settings,
+    began: float,
+) -> tuple[list[ShardResult], dict[str, Any] | None]:
+    """Have `as_tfrecord` write its files; return them as shards, and their features.
+
+    Files that the handler wrote into its working folder are moved, others are copied and left
+    where they are.
+    """
+    paths = opened.process.call("classic", timeout_secs=settings.shard_timeout_secs)
+    files = [_take(Path(path), opened.workdir, folder, number) for number, path in enumerate(paths)]
+    records = [_count(file) for file in files]
+    features = infer_features(files)
+    results = []
+    for number, file in enumerate(files):
+        size, digest = file.stat().st_size, file_sha256(file)
+        sync(file)
+        name = store.keep_shard(file, claim.subject, number, claim.fence)
+        secs = time.monotonic() - began
+        results.append(ShardResult(name, records[number], size, digest, [], secs))
+    return results, features
+
+
+def _take(path: Path, workdir: Path, folder: Path, number: int) -> Path:
+    if not path.is_file():
+        raise HandlerFailed(
+            Reason.HANDLER_ERROR, f"as_tfrecord() named {path.name}, which is no file"
+        )
+    target = folder / f"{number:05d}.tfrecord"
+    if path.resolve().is_relative_to(workdir.resolve()):
+        shutil.move(path, target)
+    else:
+        shutil.copyfile(path, target)
+    return target
+
+
+def _count(file: Path) -> int:
+    try:
+        return count_records(file)
+    except RecordError as error:
+        raise HandlerFailed(
+            Reason.HANDLER_ERROR, f"as_tfrecord() wrote no TFRecord file: {error}"
+        ) from error

@@ -1,0 +1,57 @@
+"""The `datamill builder` command."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+import click
+
+from datamill import exits, logs
+from datamill.errors import DatamillError, ServiceUnavailable
+from datamill.runfile import find_service
+from datamill.settings import Settings, load_settings
+from datamill_builder.service import run
+
+
+@click.command()
+@click.option("--home", type=click.Path(file_okay=False), help="Catalog, store and environments.")
+@click.option(
+    "--raw-root", type=click.Path(file_okay=False), help="Raw data, a folder per dataset."
+)
+@click.option("--workers", type=click.IntRange(0, 1024), help="Shard worker processes.")
+def builder(home: str | None, raw_root: str | None, workers: int | None) -> None:
+    """Run a builder: take requests, make shards, pack archives.
+
+    Settings come from DATAMILL_* and from datamill.toml in the home; options go first. Ends
+    cleanly on Ctrl-C or SIGTERM: shards in hand are finished or handed back.
+    """
+    sys.exit(serve(home=home, raw_root=raw_root, workers=workers))
+
+
+def serve(**options: object) -> int:
+    """Run until told to stop; return the exit code."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        settings = load_settings(**options)
+        logs.configure(settings, "builder")
+        run(settings, _broker_url(settings), stopping)
+    except DatamillError as error:
+        click.echo(f"datamill builder: {error}", err=True)
+        return exits.exit_code(error)
+    return exits.EX_OK
+
+
+def _broker_url(settings: Settings) -> str:
+    url = find_service(settings).broker_url
+    if url is None:
+        raise ServiceUnavailable("a builder needs a broker: set DATAMILL_BROKER_URL")
+    return url
+
+
+def main() -> None:
+    """Run `datamill-builder`."""
+    builder(prog_name="datamill-builder")

@@ -1,0 +1,200 @@
+"""Handler environments: one isolated virtual environment per handler release, made once."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+from sqlalchemy import select
+
+from datamill.errors import DatamillError
+from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.rows import insert_new
+from datamill_builder.catalog.schema import environments
+from datamill_builder.handlers.sources import Source, SourceUnavailable, find_release, run_tool
+from datamill_builder.handlers.wheels import file_sha256
+from datamill_builder.store import Store
+
+_COMPLETE = ".datamill-complete"
+
+
+class EnvironmentFailed(DatamillError):
+    """The handler's environment could not be made."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A handler release, resolved to exact packages. Equal on every builder."""
+
+    handler: str
+    package: str
+    package_version: str
+    entry_point: str
+    wheel: str
+    wheel_sha256: str
+    origin: str
+    lock: str
+
+    @property
+    def key(self) -> str:
+        """What names the environment's folder: all that it is made from."""
+        return hashlib.sha256(f"{self.wheel_sha256}\n{self.lock}".encode()).hexdigest()[:32]
+
+    @property
+    def platform(self) -> str:
+        """The interpreter and the platform that it is locked for."""
+        return self.lock.splitlines()[0].removeprefix("# ")
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Name → version of every package beside the handler's own."""
+        pins = (line.split("==", 1) for line in self.lock.splitlines() if "==" in line)
+        return {name.strip(): rest.split()[0] for name, rest in pins}
+
+
+class Environments:
+    """Finds releases, resolves each once, and makes their environments on this machine."""
+
+    def __init__(self, folder: Path, catalog: Catalog, store: Store, sources: list[Source]) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._store = store
+        self._sources = sources
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def resolve(self, handler: str, version: str) -> Environment:
+        """Return the environment of a handler release, resolved now or by whoever came first.
+
+        Raises `UnknownRelease`, `SourceUnavailable` or `EnvironmentFailed`.
+        """
+        release = hashlib.sha256(f"{handler} {version} {_platform()}".encode()).hexdigest()
+        known = self._known(release)
+        if known is not None:
+            return known
+        with self._locked(f"resolve-{release[:32]}"):
+            return self._known(release) or self._resolve(release, handler, version)
+
+    def python(self, environment: Environment) -> Path:
+        """Return the Python of an environment on this machine, making the environment at need."""
+        folder = self._folder / environment.key
+        python = folder / "bin" / "python"
+        if not (folder / _COMPLETE).exists():
+            with self._locked(environment.key):
+                if not (folder / _COMPLETE).exists():
+                    self._make(environment, folder, python)
+        return python
+
+    def _known(self, release: str) -> Environment | None:
+        with self._catalog.read() as connection:
+            row = connection.execute(
+                select(environments).where(environments.c.release == release)
+            ).first()
+        if row is None or not self._store.wheel_path(row.wheel_sha256, row.wheel).exists():
+            return None
+        return Environment(
+            row.handler,
+            row.package,
+            row.package_version,
+            row.entry_point,
+            row.wheel,
+            row.wheel_sha256,
+            row.origin,
+            row.lock,
+        )
+
+    def _resolve(self, release: str, handler: str, version: str) -> Environment:
+        with self._store.scratch() as scratch:
+            found = find_release(self._sources, handler, version, scratch)
+            copy = scratch / found.wheel.name
+            if found.wheel != copy:
+                shutil.copyfile(found.wheel, copy)
+            digest = file_sha256(copy)
+            wheel = self._store.keep_wheel(copy, digest)
+        environment = Environment(
+            handler,
+            found.info.package,
+            found.info.version,
+            found.info.handlers[handler],
+            wheel.name,
+            digest,
+            found.origin,
+            _lock(wheel, found.info.package),
+        )
+        with self._catalog.write() as change:
+            row = {
+                "release": release,
+                "handler": handler,
+                "handler_version": version,
+                "package": environment.package,
+                "package_version": environment.package_version,
+                "entry_point": environment.entry_point,
+                "wheel": environment.wheel,
+                "wheel_sha256": digest,
+                "origin": environment.origin,
+                "lock": environment.lock,
+                "created_at": time.time(),
+            }
+            insert_new(change.connection, environments, row)
+        return self._known(release) or environment
+
+    def _make(self, environment: Environment, folder: Path, python: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock = folder.with_suffix(".lock.txt")
+        lock.write_text(environment.lock)
+        wheel = self._store.wheel_path(environment.wheel_sha256, environment.wheel)
+        install = ["pip", "install", "--quiet", "--python", str(python), "--no-deps"]
+        try:
+            _uv(["venv", "--quiet", "--python", sys.executable, str(folder)])
+            # Packages share their files with uv's cache; compiled here, since `-B` runs them.
+            _uv([*install, "--compile-bytecode", "--require-hashes", "--requirement", str(lock)])
+            _uv([*install, "--compile-bytecode", str(wheel)])
+        except SourceUnavailable as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise EnvironmentFailed(f"its environment could not be made: {error}") from error
+        (folder / _COMPLETE).touch()
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold a lock that is free again when its holder dies."""
+        descriptor = os.open(self._folder / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _platform() -> str:
+    return f"{sys.implementation.cache_tag} {sys.platform} {platform.machine()}"
+
+
+def _lock(wheel: Path, package: str) -> str:
+    """Return exact packages with hashes, for what the wheel needs, its own line left out."""
+    command = ["pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate"]
+    command += ["--no-emit-index-url", "--no-emit-package", package, "--python", sys.executable]
+    with_wheel = f"{package} @ {wheel.as_uri()}\n"
+    requirement = wheel.with_suffix(".in")
+    requirement.write_text(with_wheel)
+    try:
+        locked = _uv([*command, str(requirement)])
+    except SourceUnavailable as error:
+        raise EnvironmentFailed(f"its packages could not be resolved: {error}") from error
+    pins = [line for line in locked.splitlines() if not line.startswith("#")]
+    return f"# {_platform()}\n" + "\n".join(pins) + "\n"
+
+
+def _uv(arguments: list[str]) -> str:
+    environment = dict(os.environ)
+    environment.setdefault("UV_SYSTEM_CERTS", "1")
+    environment.pop("VIRTUAL_ENV", None)
+    return run_tool([uv.find_uv_bin(), *arguments], Path("/"), environment)

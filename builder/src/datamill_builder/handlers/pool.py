@@ -1,0 +1,142 @@
+"""Handler processes that are kept for the next piece of work of the same build."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datamill.errors import DatamillError
+from datamill.request import canonical_json
+from datamill_builder.handlers.environments import Environment, Environments
+from datamill_builder.handlers.process import HandlerFailed, HandlerProcess
+from datamill_builder.store import ScratchFolder, Store
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a handler process is opened with."""
+
+    environment: Environment
+    dataset_name: str
+    config: dict[str, Any] = field(hash=False)
+    raw: str | None
+
+    @property
+    def key(self) -> bytes:
+        """What two openings share that can share a process."""
+        return canonical_json(
+            [
+                self.environment.key,
+                self.environment.entry_point,
+                self.dataset_name,
+                self.config,
+                self.raw,
+            ]
+        )
+
+
+@dataclass
+class OpenHandler:
+    """A handler process with its config set. `info`: mode, resolved config, raw folder."""
+
+    key: bytes
+    process: HandlerProcess
+    info: dict[str, Any]
+    folder: ScratchFolder
+
+    @property
+    def workdir(self) -> Path:
+        """Where the process runs, and may write."""
+        return self.folder.path
+
+    def close(self) -> None:
+        """End the process and remove its folder."""
+        self.process.close()
+        self.folder.close()
+
+
+class HandlerPool:
+    """Lends handler processes; at most `idle` wait for their next use."""
+
+    def __init__(self, environments: Environments, raw_root: Path, store: Store, idle: int) -> None:
+        self._environments = environments
+        self._raw_root = raw_root
+        self._store = store
+        self._idle = idle
+        self._lock = threading.Lock()
+        self._waiting: list[OpenHandler] = []
+        self._lent: list[OpenHandler] = []
+
+    @contextmanager
+    def lend(
+        self, opening: Opening, on_open: Callable[[HandlerProcess], None] | None = None
+    ) -> Iterator[OpenHandler]:
+        """Lend an open handler process; one whose work went wrong is not used again."""
+        handler = self._take(opening.key) or self._open(opening)
+        with self._lock:
+            self._lent.append(handler)
+        try:
+            if on_open:
+                on_open(handler.process)
+            yield handler
+        except BaseException as error:
+            refused = isinstance(error, HandlerFailed) and handler.process.alive
+            self._give_back(handler) if refused else handler.close()
+            raise
+        else:
+            self._give_back(handler)
+        finally:
+            with self._lock:
+                self._lent.remove(handler)
+
+    def _take(self, key: bytes) -> OpenHandler | None:
+        with self._lock:
+            for handler in self._waiting:
+                if handler.key == key and handler.process.alive:
+                    self._waiting.remove(handler)
+                    return handler
+        return None
+
+    def _open(self, opening: Opening) -> OpenHandler:
+        python = self._environments.python(opening.environment)
+        folder = self._store.open_scratch()
+        label = f"{opening.dataset_name} {opening.environment.package_version}"
+        try:
+            process = HandlerProcess(python, folder.path, label)
+        except (DatamillError, OSError):
+            folder.close()
+            raise
+        try:
+            info = process.call(
+                "open",
+                entry_point=opening.environment.entry_point,
+                config=opening.config,
+                raw_root=str(self._raw_root),
+                raw=opening.raw,
+                dataset_name=opening.dataset_name,
+            )
+        except DatamillError:
+            OpenHandler(opening.key, process, {}, folder).close()
+            raise
+        return OpenHandler(opening.key, process, info, folder)
+
+    def _give_back(self, handler: OpenHandler) -> None:
+        with self._lock:
+            self._waiting.insert(0, handler)
+            surplus, self._waiting = self._waiting[self._idle :], self._waiting[: self._idle]
+        for old in surplus:
+            old.close()
+
+    def stop_all(self) -> None:
+        """End all processes; what those at work were doing ends in `HandlerStopped`."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            lent = list(self._lent)
+        for handler in waiting:
+            handler.close()
+        for handler in lent:
+            handler.process.stop()

@@ -1,0 +1,203 @@
+"""The builder's end of a handler process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datamill.errors import DatamillError
+from datamill.events import Reason
+
+log = logging.getLogger(__name__)
+
+RUNNER = Path(__file__).with_name("runner.py")
+_LOG_LINES_KEPT = 200
+_MAX_LINE_BYTES = 64 * 1024 * 1024
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH")
+
+
+class HandlerFailed(DatamillError):
+    """The handler refused or failed; `reason` is the one of the `failed` event."""
+
+    def __init__(self, reason: Reason, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.traceback = traceback
+
+
+class HandlerDied(HandlerFailed):
+    """The handler's process ended by itself or was killed by the system."""
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(Reason.HANDLER_ERROR, message, traceback)
+
+
+class HandlerStopped(DatamillError):
+    """The handler's process was ended because its work is not wanted any more."""
+
+
+class HandlerProcess:
+    """One handler in a process of its environment. One thread at a time may call it.
+
+    What the handler prints goes to the log, line by line, with `label`.
+    """
+
+    def __init__(self, python: Path, workdir: Path, label: str) -> None:
+        self.label = label
+        self._printed: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
+        self._stopped = threading.Event()
+        self._process = subprocess.Popen(
+            [python, "-I", RUNNER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=workdir,
+            env=_environment(workdir),
+            start_new_session=True,  # so that what it starts itself can be ended with it
+        )
+        self._buffer = bytearray()
+        self._reader = threading.Thread(target=self._read_log, daemon=True, name=f"log of {label}")
+        self._reader.start()
+        self._answer(timeout_secs=120.0, on_progress=None)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def call(
+        self,
+        command: str,
+        *,
+        timeout_secs: float = 600.0,
+        on_progress: Callable[[int], None] | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """Have a command carried out and return its answer.
+
+        Raises `HandlerFailed`, `HandlerDied` or, when `stop` was called, `HandlerStopped`.
+        """
+        line = json.dumps({"command": command, **arguments}).encode() + b"\n"
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError) as error:
+            raise self._death() from error
+        return self._answer(timeout_secs, on_progress)
+
+    def stop(self) -> None:
+        """End the process and whatever it started, at once; from any thread."""
+        self._stopped.set()
+        self._kill()
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+        self.stop()
+        self._process.wait()
+        self._reader.join(5.0)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+    def _answer(self, timeout_secs: float, on_progress: Callable[[int], None] | None) -> Any:
+        deadline = time.monotonic() + timeout_secs
+        while True:
+            answer = self._parse(self._line(deadline, timeout_secs))
+            if "progress" in answer:
+                if on_progress:
+                    on_progress(int(answer["progress"]))
+            elif "error" in answer:
+                raise _failure(answer["error"])
+            else:
+                return answer["ok"]
+
+    def _line(self, deadline: float, timeout_secs: float) -> bytes:
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    self._kill()
+                    raise HandlerFailed(
+                        Reason.TIMEOUT, f"the handler gave no answer within {timeout_secs:.0f} s"
+                    )
+                chunk = os.read(self._process.stdout.fileno(), 1 << 16)
+                if not chunk or len(self._buffer) > _MAX_LINE_BYTES:
+                    raise self._death()
+                self._buffer += chunk
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(rest)
+        return line
+
+    def _parse(self, line: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or not {"ok", "error", "progress"} & answer.keys():
+            self._kill()
+            raise HandlerDied("the handler wrote something else than answers into the protocol")
+        return answer
+
+    def _death(self) -> DatamillError:
+        if self._stopped.is_set():
+            return HandlerStopped()
+        self._kill()
+        code = self._process.wait()
+        self._reader.join(5.0)
+        cause = (
+            f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with code {code}"
+        )
+        hint = "; out of memory?" if code == -signal.SIGKILL else ""
+        return HandlerDied(f"the handler's process ended {cause}{hint}", "\n".join(self._printed))
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for raw in self._process.stderr:
+            line = raw.decode("utf-8", "replace").rstrip()
+            self._printed.append(line)
+            log.info("%s: %s", self.label, line)
+
+
+def _failure(error: dict[str, Any]) -> HandlerFailed:
+    try:
+        reason = Reason(str(error.get("reason")))
+    except ValueError:
+        reason = Reason.HANDLER_ERROR
+    return HandlerFailed(reason, str(error.get("message")), str(error.get("traceback") or ""))
+
+
+def _environment(workdir: Path) -> dict[str, str]:
+    """Return the process's environment: nothing of ours, no address of the broker above all."""
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return kept | {
+        "HOME": str(workdir),
+        "TMPDIR": str(workdir),
+        "PYTHONUNBUFFERED": "1",
+        # One process per core is what makes use of the cores; threads inside only contend.
+        "OMP_NUM_THREADS": "1",
+        "OPENCV_FOR_THREADS_NUM": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+    }

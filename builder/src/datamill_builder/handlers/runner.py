@@ -1,0 +1,247 @@
+"""Runs one handler in its own environment; speaks protocol 1 with the builder.
+
+This file is given to the environment's Python by its path and uses the standard library alone,
+so that a handler package needs to know nothing of Datamill.
+
+Protocol 1: a JSON object per line. The builder writes commands to standard input, one at a time;
+answers go to a copy of standard output, while file descriptor 1 itself is turned to standard
+error, so that a handler may print what it likes. Every command gets one answer, `{"ok": …}` or
+`{"error": {"reason", "message", "traceback"}}`; `shard` and `classic` may send `{"progress": n}`
+before it. When standard input ends, so does this process, whatever it is doing.
+
+| command | gives |
+| --- | --- |
+| `open` entry_point, config, raw_root, raw | mode (`sharded` or `classic`), resolved config, raw |
+| `features` | `{"features", "labels"}`, or null where the handler does not say |
+| `plan` content_key, folder | per split, the items and records of `<folder>/<split>.jsonl` |
+| `shard` content_key, items, path | records, bytes, sha256, skipped |
+| `classic` | the paths that `as_tfrecord` returned |
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+PROTOCOL = 1
+MAX_TRACEBACK = 64 * 1024
+
+
+class Refused(Exception):
+    """The command can't be carried out; `datamill_reason` says whose fault it is."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.datamill_reason = reason
+
+
+class Runner:
+    """The commands, one method each."""
+
+    def __init__(self, answer: Callable[[dict[str, Any]], None]) -> None:
+        self._answer = answer
+        self._handler: Any = None
+
+    def open(
+        self,
+        entry_point: str,
+        config: dict[str, Any],
+        raw_root: str,
+        raw: str | None,
+        dataset_name: str,
+    ) -> dict[str, Any]:
+        """Load the handler's class and make it, its config checked.
+
+        Its raw data is the folder that the settings name, or that it names itself, or the one
+        with the dataset's name.
+        """
+        handler_class = _load(entry_point)
+        raw = raw or getattr(handler_class, "raw_folder", None) or dataset_name
+        base_data_path = os.path.join(raw_root, raw)
+        if not os.path.isdir(base_data_path):
+            raise Refused("unknown_dataset", _no_raw_data(dataset_name, raw_root, raw))
+        if getattr(handler_class, "shard_protocol", None) == PROTOCOL:
+            self._handler = handler_class(config, base_data_path)
+            return {
+                "mode": "sharded",
+                "config": self._handler.resolved_config(),
+                "records_per_shard": int(getattr(self._handler, "records_per_shard", 256)),
+                "raw": raw,
+            }
+        resolved = _resolve_classic(handler_class, config)
+        try:
+            self._handler = handler_class(dict(resolved), base_data_path)
+        except (ValueError, TypeError, KeyError) as error:
+            raise Refused("invalid_config", f"{type(error).__name__}: {error}") from error
+        return {"mode": "classic", "config": resolved, "records_per_shard": 0, "raw": raw}
+
+    def features(self) -> Any:
+        """Say what a record holds."""
+        say = getattr(self._handler, "feature_spec", None)
+        return say() if say else None
+
+    def plan(self, content_key: str, folder: str) -> dict[str, dict[str, int]]:
+        """Write the source items, in their order, one file per split."""
+        files: dict[str, TextIO] = {}
+        counts: dict[str, dict[str, int]] = {}
+        try:
+            for item in self._handler.plan_items(content_key):
+                split = item["split"]
+                if split not in files:
+                    path = os.path.join(folder, _safe_name(split) + ".jsonl")
+                    files[split] = open(path, "w", encoding="utf-8")
+                    counts[split] = {"items": 0, "records": 0}
+                files[split].write(json.dumps(item, sort_keys=True) + "\n")
+                counts[split]["items"] += 1
+                counts[split]["records"] += int(item.get("records", 1))
+        finally:
+            for file in files.values():
+                file.close()
+        return counts
+
+    def shard(self, content_key: str, items: list[dict[str, Any]], path: str) -> Any:
+        """Write one shard."""
+        return self._handler.write_shard(items, path, content_key, self._progress)
+
+    def classic(self) -> list[str]:
+        """Let the handler write everything; return where."""
+        paths = self._handler.as_tfrecord()
+        if not isinstance(paths, (list, tuple)) or not paths:
+            raise Refused("handler_error", "as_tfrecord() returned no list of paths")
+        return [os.path.abspath(os.fspath(path)) for path in paths]
+
+    def _progress(self, records: int) -> None:
+        self._answer({"progress": records})
+
+
+def _load(entry_point: str) -> Any:
+    module_name, _, name = entry_point.partition(":")
+    found: Any = importlib.import_module(module_name)
+    for part in name.split("."):
+        found = getattr(found, part)
+    missing = [
+        method
+        for method in ("config_options", "as_tfrecord", "tf_records_mapper")
+        if not callable(getattr(found, method, None))
+    ]
+    if missing:
+        raise Refused(
+            "handler_error", f"{entry_point} is no handler: it lacks {', '.join(missing)}"
+        )
+    return found
+
+
+def _no_raw_data(dataset_name: str, raw_root: str, raw: str) -> str:
+    try:
+        there = sorted(entry.name for entry in os.scandir(raw_root) if entry.is_dir())
+    except OSError:
+        there = []
+    listed = ", ".join(there[:20]) or "none"
+    return f"dataset {dataset_name} has no raw data: no folder {raw} in the raw root; there are: {listed}"
+
+
+def _resolve_classic(handler_class: Any, config: dict[str, Any]) -> dict[str, Any]:
+    options = handler_class.config_options()
+    if not isinstance(options, dict):
+        raise Refused("handler_error", "config_options() returned no dict of options and defaults")
+    for name, value in config.items():
+        if name not in options:
+            close = difflib.get_close_matches(name, options, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise Refused(
+                "invalid_config",
+                f"{name} (= {json.dumps(value)[:80]}) is not an option of this handler{hint} "
+                f"Allowed: {', '.join(sorted(options)) or 'none'}",
+            )
+        _check_type(name, value, options[name])
+    resolved: dict[str, Any] = json.loads(json.dumps({**options, **config}))
+    return resolved
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """Refuse text for a number and the like, as far as the default tells what is meant."""
+    kinds = {
+        bool: (bool,),
+        int: (int, float),
+        float: (int, float),
+        str: (str,),
+        list: (list,),
+        dict: (dict,),
+    }
+    allowed = kinds.get(type(default))
+    if allowed is None or value is None:
+        return
+    wrong_bool = isinstance(value, bool) and bool not in allowed
+    if wrong_bool or not isinstance(value, allowed):
+        kind = type(default).__name__
+        raise Refused(
+            "invalid_config",
+            f"{name}: {json.dumps(value)[:80]} is not allowed, its default "
+            f"{json.dumps(default)[:80]} is of type {kind}",
+        )
+
+
+def _safe_name(split: str) -> str:
+    if not split.replace("_", "").isalnum():
+        raise Refused("handler_error", f"{split!r} is no name for a split")
+    return split
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    text = str(error).strip()
+    message = text.splitlines()[0] if text else type(error).__name__
+    reason = getattr(error, "datamill_reason", "handler_error")
+    if reason == "handler_error" and not isinstance(error, Refused):
+        message = f"{type(error).__name__}: {message}"
+    trace = traceback.format_exc()[-MAX_TRACEBACK:]
+    return {"reason": reason, "message": message[:2000], "traceback": trace}
+
+
+def _commands() -> Iterator[dict[str, Any]]:
+    """Yield commands; a thread watches standard input, to notice its end at any moment."""
+    inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            inbox.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield json.loads(inbox.get())
+
+
+def main() -> None:
+    """Serve commands until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def answer(document: dict[str, Any]) -> None:
+        line = json.dumps(document)
+        with lock:
+            answers.write(line + "\n")
+            answers.flush()
+
+    runner = Runner(answer)
+    answer({"ok": {"protocol": PROTOCOL}})
+    for command in _commands():
+        name = command.pop("command")
+        try:
+            answer({"ok": getattr(runner, name)(**command)})
+        except (Exception, SystemExit) as error:
+            answer({"error": _describe(error)})
+            traceback.print_exc()
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Intake: a request is in the catalog before it is acknowledged.
+
+Works in batches, in milliseconds: whatever takes longer is left to the stewards.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import defaultdict
+
+from datamill.broker import Delivery
+from datamill.errors import DecodeError
+from datamill.events import Reason
+from datamill.request import Request
+from datamill_builder.address import PublicAddress
+from datamill_builder.catalog import Catalog, Transaction, lifecycle
+from datamill_builder.catalog.lifecycle import REPEATED_FAILURE_SECS, Failure
+from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, DatasetState
+from datamill_builder.raw import unchanged
+from datamill_builder.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Takes requests, answers those that can be answered at once."""
+
+    def __init__(self, catalog: Catalog, store: Store, address: PublicAddress) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._address = address
+
+    def handle(self, batch: list[Delivery]) -> list[bool]:
+        """Take a batch of deliveries; return for each whether it was a request."""
+        requests: dict[str, Request] = {}
+        messages: dict[str, list[str]] = defaultdict(list)
+        refused: list[DecodeError] = []
+        verdicts = []
+        for delivery in batch:
+            try:
+                request = Request.decode(delivery.body)
+            except DecodeError as error:
+                refused.append(error)
+                verdicts.append(False)
+                continue
+            requests[request.dataset_id] = request
+            messages[request.dataset_id].append(delivery.message_id or f"anonymous-{uuid.uuid4()}")
+            verdicts.append(True)
+        public_url = self._address()
+        with self._catalog.write() as change:
+            for dataset_id, request in requests.items():
+                self._accept(change, request, messages[dataset_id], public_url)
+            for refusal in refused:
+                self._refuse(change, refusal)
+        return verdicts
+
+    def _refuse(self, change: Transaction, error: DecodeError) -> None:
+        log.warning("a request was refused: %s", error)
+        if error.dataset_id:
+            failure = Failure(Reason.INVALID_REQUEST, str(error))
+            lifecycle.answer_failed(change, error.dataset_id, failure)
+
+    def _accept(
+        self, change: Transaction, request: Request, message_ids: list[str], public_url: str
+    ) -> None:
+        dataset_id = request.dataset_id
+        # Somebody who waits asks again under the same message id: answered, but counted once.
+        fresh = [
+            lifecycle.log_request(change, message_id, dataset_id) for message_id in message_ids
+        ]
+        if lifecycle.accept_new(change, request):
+            log.info("%s: new request for %s", dataset_id[:12], request.dataset_name)
+            lifecycle.wait_for(change, dataset_id, sum(fresh))
+            return
+        self._answer_known(change, dataset_id, sum(fresh), public_url)
+
+    def _answer_known(
+        self, change: Transaction, dataset_id: str, fresh: int, public_url: str
+    ) -> None:
+        row = lifecycle.find_dataset(change.connection, dataset_id)
+        assert row is not None
+        build = (
+            lifecycle.find_build(change.connection, row.content_key) if row.content_key else None
+        )
+        ended = build if row.state == DatasetState.RESOLVED else row
+        if row.state == DatasetState.RESOLVING or (build and build.state in ACTIVE_BUILDS):
+            lifecycle.wait_for(change, dataset_id, fresh)
+        elif build and build.state == BuildState.READY and self._is_whole(row, build):
+            lifecycle.answer_ready(change, dataset_id, build, public_url)
+        elif (not fresh or _just_failed(ended)) and ended is not None and ended.reason:
+            failure = Failure(Reason(ended.reason), ended.message, bool(ended.retryable))
+            lifecycle.answer_failed(change, dataset_id, failure)
+        else:
+            # It failed before, its raw data changed or its archive is not what it was.
+            lifecycle.resolve_again(change, dataset_id)
+            lifecycle.wait_for(change, dataset_id, fresh)
+
+    def _is_whole(self, dataset: object, build: object) -> bool:
+        mark = self._store.archive_mark(build.archive)  # type: ignore[attr-defined]
+        return mark == build.archive_mark and unchanged(dataset.raw_marks)  # type: ignore[attr-defined]
+
+
+def _just_failed(ended: object) -> bool:
+    at = getattr(ended, "failed_at", None) or getattr(ended, "ended_at", None)
+    return at is not None and 0 <= time.time() - at < REPEATED_FAILURE_SECS

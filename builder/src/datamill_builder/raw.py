@@ -1,0 +1,166 @@
+"""Raw data: which version of it lies in a folder, and whether that has changed at a glance.
+
+The version is a digest over every file's path, size and content. Hashing content is done once
+per file: the catalog keeps digests, valid while size, modification time and inode stay. Above
+4 GiB, or as the settings say, modification times stand in for content, so that a build of very
+large raw data does not begin by reading all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import select
+
+from datamill.errors import DatamillError
+from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.rows import upsert
+from datamill_builder.catalog.schema import raw_files
+
+CONTENT_LIMIT_BYTES = 4 * 1024**3
+"""Up to this size `auto` digests content."""
+
+_MAX_MARKED_FOLDERS = 500
+_UNREADABLE = "unreadable"
+
+
+class UnknownDataset(DatamillError):
+    """There is no raw data for this dataset."""
+
+
+@dataclass(frozen=True)
+class RawVersion:
+    """`digest` names the version; `marks` tells a change of the folders at a glance."""
+
+    digest: str
+    marks: str
+
+
+@dataclass(frozen=True)
+class _File:
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @property
+    def mark(self) -> str:
+        return f"{self.size}-{self.mtime_ns}-{self.inode}"
+
+
+def raw_version(
+    catalog: Catalog, folder: Path, mode: Literal["auto", "content", "stat"]
+) -> RawVersion:
+    """Return the version of the raw data in a folder; raise `UnknownDataset`."""
+    if not folder.is_dir():
+        raise UnknownDataset(f"{folder.name} is no folder in the raw root")
+    marks = _marks(folder)
+    files = sorted(_files(folder), key=lambda file: file.path)
+    by_content = mode == "content" or (
+        mode == "auto" and sum(file.size for file in files) <= CONTENT_LIMIT_BYTES
+    )
+    digests = _contents(catalog, folder, files) if by_content else {}
+    total = hashlib.sha256(b"content\n" if by_content else b"stat\n")
+    for file in files:
+        told = digests[file.path] if by_content else str(file.mtime_ns)
+        total.update(os.fsencode(f"{file.path}\0{file.size}\0{told}\n"))
+    return RawVersion(total.hexdigest(), marks)
+
+
+def unchanged(marks: str) -> bool:
+    """Return whether no file came, went or was renamed since the marks were taken.
+
+    Looks at folders only, so that it costs microseconds: a file that was written over in place
+    is noticed at the next full look.
+    """
+    noted = json.loads(marks)
+    root = Path(noted["folder"])
+    return all(_folder_mark(root / path) == mark for path, mark in noted["folders"].items())
+
+
+def _marks(root: Path) -> str:
+    folders = {}
+    for current, _ in _walk(root):
+        folders[os.path.relpath(current, root)] = _folder_mark(Path(current))
+        if len(folders) >= _MAX_MARKED_FOLDERS:
+            break
+    return json.dumps({"folder": str(root), "folders": folders})
+
+
+def _folder_mark(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _walk(root: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """Yield every folder with its files, links followed, no folder twice."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [str(root)]
+    while waiting:
+        current = waiting.pop()
+        identity = os.stat(current)
+        if (identity.st_dev, identity.st_ino) in seen:
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        with os.scandir(current) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+        waiting.extend(entry.path for entry in entries if entry.is_dir())
+        yield current, [entry for entry in entries if entry.is_file()]
+
+
+def _files(root: Path) -> Iterator[_File]:
+    for _, entries in _walk(root):
+        for entry in entries:
+            found = entry.stat()
+            path = os.path.relpath(entry.path, root)
+            yield _File(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _contents(catalog: Catalog, folder: Path, files: list[_File]) -> dict[str, str]:
+    with catalog.read() as connection:
+        rows = connection.execute(select(raw_files).where(raw_files.c.folder == str(folder)))
+        known = {(row.path, row.mark): row.sha256 for row in rows}
+    digests = {
+        file.path: known[_text(file.path), file.mark]
+        for file in files
+        if (_text(file.path), file.mark) in known
+    }
+    missing = [file for file in files if file.path not in digests]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        fresh = list(pool.map(lambda file: _sha256(folder / file.path), missing))
+    for start in range(0, len(missing), 1000):
+        with catalog.write() as change:
+            for file, digest in zip(
+                missing[start : start + 1000], fresh[start : start + 1000], strict=True
+            ):
+                row = {
+                    "folder": str(folder),
+                    "path": _text(file.path),
+                    "mark": file.mark,
+                    "sha256": digest,
+                }
+                upsert(change.connection, raw_files, row, ["folder", "path"])
+    digests.update({file.path: digest for file, digest in zip(missing, fresh, strict=True)})
+    return digests
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return _UNREADABLE
+
+
+def _text(path: str) -> str:
+    # A name that is no UTF-8 can't be stored as text as it is.
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,98 @@
+"""The reconciler: puts back what is missing, so that deleting every queue costs only time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from datamill import topology
+from datamill.broker import connect, translated
+from datamill.errors import DatamillError
+from datamill_builder.catalog import Catalog, tasks
+from datamill_builder.catalog.states import TaskKind
+from datamill_builder.leases import Identity, Watch
+from datamill_builder.store import Store
+
+log = logging.getLogger(__name__)
+
+_MAX_WOKEN = 5000
+
+
+class Reconciler(threading.Thread):
+    """Takes tasks from owners that are gone, and wakes workers for tasks that nobody knows of."""
+
+    def __init__(
+        self, url: str, catalog: Catalog, store: Store, identity: Identity, lease_secs: float
+    ) -> None:
+        super().__init__(name="reconciler", daemon=True)
+        self._url = url
+        self._catalog = catalog
+        self._store = store
+        self._watch = Watch(identity, lease_secs)
+        self._period_secs = min(2.0, lease_secs / 6)
+        self._forgotten: set[tuple[TaskKind, str, int]] = set()
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Look every few seconds until stopped."""
+        while not self._stopping.is_set():
+            try:
+                self._reap()
+                self._wake_forgotten()
+            except DatamillError as error:
+                log.warning("reconciling waits: %s", error)
+            self._stopping.wait(self._period_secs)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+
+    def _reap(self) -> None:
+        with self._catalog.read() as connection:
+            leased = tasks.leased(connection)
+        lost = self._watch.lost(leased)
+        if lost:
+            log.info("%d pieces of work have lost their owner", len(lost))
+            with self._catalog.write() as change:
+                tasks.take_from(change, lost)
+            self._store.sweep()
+
+    def _wake_forgotten(self) -> None:
+        """Wake somebody for tasks that stay pending while their queue is empty.
+
+        Twice in a row: a message may be between the outbox and the queue at any one look.
+        """
+        with self._catalog.read() as connection:
+            pending = tasks.pending(connection)
+        if not pending:
+            self._forgotten = set()
+            return
+        empty = self._empty_queues()
+        candidates = {task for task in pending if _queue(task[0]) in empty}
+        forgotten = sorted(candidates & self._forgotten)[:_MAX_WOKEN]
+        self._forgotten = candidates
+        if forgotten:
+            log.info("%d pending pieces of work are in no queue; putting them back", len(forgotten))
+            with self._catalog.write() as change:
+                for kind, subject, index in forgotten:
+                    tasks.wake(change, kind, subject, index)
+            self._forgotten = set()
+
+    def _empty_queues(self) -> set[str]:
+        with translated(self._url):
+            connection = connect(self._url, "datamill builder: reconciler")
+            try:
+                channel = connection.channel()
+                topology.declare(channel)
+                return {
+                    name
+                    for name in (topology.BUILDS_QUEUE, topology.SHARDS_QUEUE)
+                    if channel.queue_declare(name, passive=True).method.message_count == 0
+                }
+            finally:
+                if connection.is_open:
+                    connection.close()
+
+
+def _queue(kind: TaskKind) -> str:
+    return topology.SHARDS_QUEUE if kind is TaskKind.SHARD else topology.BUILDS_QUEUE

@@ -1,0 +1,110 @@
+"""The outbox relay: what was committed gets published, and struck out once the broker has it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+
+from datamill.broker import Outbound, OutboundRelay
+from datamill_builder.catalog import Catalog, CatalogUnavailable
+from datamill_builder.catalog.outbox import confirmed, unsent
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECS = 1.0
+_MAX_STRUCK_OUT = 2000
+
+
+class OutboxRelay(threading.Thread):
+    """Publishes the messages of this process at once, and those that others left behind.
+
+    A message that is seen in the outbox for a second without being ours belongs to a process that
+    has no relay or is gone. Publishing twice does no harm; not publishing would.
+    """
+
+    def __init__(self, url: str, catalog: Catalog) -> None:
+        super().__init__(name="outbox", daemon=True)
+        self._catalog = catalog
+        self._confirmed: queue.SimpleQueue[list[Outbound] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._ours: set[str] = set()
+        self._foreign: set[str] = set()
+        self._looked_at = 0.0
+        self.publisher = OutboundRelay(url, "datamill builder: outbox", self._confirmed.put)
+        catalog.on_committed(self.send)
+
+    def send(self, messages: list[Outbound]) -> None:
+        """Publish messages that are in the outbox; from any thread."""
+        with self._lock:
+            self._ours.update(message.message_id for message in messages)
+        self.publisher.send(messages)
+
+    def tell(self, messages: list[Outbound]) -> None:
+        """Publish messages that may be lost; from any thread."""
+        self.publisher.send(messages)
+
+    def start(self) -> None:
+        """Start publishing."""
+        self.publisher.start()
+        super().start()
+
+    def run(self) -> None:
+        """Strike out what is confirmed, look for what others left; until stopped."""
+        while True:
+            try:
+                messages = self._confirmed.get(timeout=_LOOK_SECS)
+            except queue.Empty:
+                messages = []
+            if messages is None:
+                return
+            try:
+                self._strike_out(messages)
+                if time.monotonic() - self._looked_at > _LOOK_SECS:
+                    self._look()
+            except CatalogUnavailable as error:
+                log.warning("the outbox waits: %s", error)
+                self._confirmed.put(messages)
+
+    def _strike_out(self, messages: list[Outbound]) -> None:
+        while len(messages) < _MAX_STRUCK_OUT and not self._confirmed.empty():
+            more = self._confirmed.get()
+            if more is None:
+                self._confirmed.put(None)
+                break
+            messages = messages + more
+        if not messages:
+            return
+        with self._catalog.write() as change:
+            confirmed(change, messages)
+        with self._lock:
+            self._ours.difference_update(message.message_id for message in messages)
+
+    def _look(self) -> None:
+        self._looked_at = time.monotonic()
+        with self._catalog.read() as connection:
+            rows = unsent(connection)
+        with self._lock:
+            foreign = [row for row in rows if row.message_id not in self._ours]
+        seen_again = [row for row in foreign if row.message_id in self._foreign]
+        self._foreign = {row.message_id for row in foreign}
+        if seen_again:
+            self.send(seen_again)
+
+    def adopt(self) -> None:
+        """Publish everything that is in the outbox: what an earlier process left."""
+        with self._catalog.read() as connection:
+            self.send(unsent(connection, limit=1_000_000))
+
+    def stop(self, grace_secs: float) -> None:
+        """Publish what is waiting, for at most so long, and end."""
+        deadline = time.monotonic() + grace_secs
+        while (
+            not self.publisher.idle() and self.publisher.is_alive() and time.monotonic() < deadline
+        ):
+            self.publisher.join(0.05)
+        self.publisher.stop()
+        self.publisher.join(5.0)
+        self._confirmed.put(None)
+        self.join(5.0)

@@ -1,0 +1,154 @@
+"""The builder: its parts, put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+
+from datamill import topology
+from datamill.broker import BatchConsumer, SlotConsumer
+from datamill.settings import Settings
+from datamill_builder.address import PublicAddress
+from datamill_builder.catalog import Catalog
+from datamill_builder.handlers.environments import Environments
+from datamill_builder.handlers.pool import HandlerPool
+from datamill_builder.handlers.sources import parse_source
+from datamill_builder.intake import Intake
+from datamill_builder.leases import Identity, Leases
+from datamill_builder.progress import ProgressTeller
+from datamill_builder.reconciler import Reconciler
+from datamill_builder.relay import OutboxRelay
+from datamill_builder.steward import Steward
+from datamill_builder.store import Store
+from datamill_builder.worker import ShardWorker
+
+log = logging.getLogger(__name__)
+
+STEWARDS = 8
+"""How many requests are resolved, planned or packed at a time: most of them wait for installers."""
+
+_INTAKE_PREFETCH = 200
+_POLL_SECS = 0.2
+_OUTBOX_GRACE_SECS = 5.0
+
+
+class Builder:
+    """A builder. `start`, then `wait`, then `stop`, all from one thread."""
+
+    def __init__(self, settings: Settings, broker_url: str) -> None:
+        self._settings = settings
+        home = settings.home
+        self._catalog = Catalog(settings.catalog_address)
+        store = Store(home / "store")
+        store.sweep()
+        self._identity = Identity(home / "builders")
+        sources = settings.handler_sources or default_sources()
+        environments = Environments(
+            home / "environments", self._catalog, store, [parse_source(text) for text in sources]
+        )
+        workers = settings.workers
+        self._handlers = HandlerPool(environments, settings.raw_folder, store, idle=workers + 2)
+        self._relay = OutboxRelay(broker_url, self._catalog)
+        self._leases = Leases(self._catalog, settings.lease_secs)
+        self._progress = ProgressTeller(self._catalog, self._relay.tell)
+        self._reconciler = Reconciler(
+            broker_url, self._catalog, store, self._identity, settings.lease_secs
+        )
+        address = PublicAddress(self._catalog, settings.public_url)
+        owner = self._identity.name
+        intake = Intake(self._catalog, store, address)
+        steward = Steward(
+            owner,
+            settings,
+            self._catalog,
+            store,
+            environments,
+            self._handlers,
+            self._leases,
+            address,
+        )
+        worker = ShardWorker(
+            owner,
+            settings,
+            self._catalog,
+            store,
+            self._handlers,
+            self._leases,
+            self._progress,
+            address,
+        )
+        self._intake = BatchConsumer(
+            broker_url,
+            "datamill builder: intake",
+            topology.REQUESTS_QUEUE,
+            _INTAKE_PREFETCH,
+            intake.handle,
+        )
+        self._stewards = SlotConsumer(
+            broker_url, "datamill builder: stewards", topology.BUILDS_QUEUE, STEWARDS, steward.work
+        )
+        self._shards = SlotConsumer(
+            broker_url, "datamill builder: shards", topology.SHARDS_QUEUE, workers, worker.work
+        )
+
+    def start(self) -> None:
+        """Start all parts; returns at once."""
+        self._relay.start()
+        self._relay.adopt()
+        for part in (self._leases, self._progress, self._reconciler):
+            part.start()
+        for consumer in (self._intake, self._stewards, self._shards):
+            consumer.start()
+
+    def wait(self, stopping: threading.Event) -> None:
+        """Return when `stopping` is set; raise what ended a part for good."""
+        announced = False
+        while not stopping.wait(_POLL_SECS):
+            for part in (self._relay.publisher, self._intake, self._stewards, self._shards):
+                if part.fatal is not None:
+                    raise part.fatal
+            if not announced and all(c.subscribed.is_set() for c in (self._intake, self._stewards)):
+                log.info("taking requests, %d shard workers", self._settings.workers)
+                announced = True
+
+    def stop(self) -> None:
+        """Stop taking work; finish what is in hand or hand it back; publish what is decided."""
+        consumers = (self._intake, self._stewards, self._shards)
+        for consumer in consumers:
+            consumer.stop()
+        deadline = time.monotonic() + self._settings.stop_grace_secs
+        for consumer in consumers:
+            consumer.join_until(deadline)
+        self._handlers.stop_all()
+        for consumer in consumers:
+            consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
+        for part in (self._progress, self._reconciler, self._leases):
+            part.stop()
+            part.join(_OUTBOX_GRACE_SECS)
+        self._relay.stop(_OUTBOX_GRACE_SECS)
+        self._handlers.stop_all()
+        self._identity.release()
+        self._catalog.close()
+
+
+def default_sources() -> tuple[str, ...]:
+    """Return the wheels of this checkout's `handlers/`, where this is a checkout."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "handlers" / "pyproject.toml").exists():
+            return (str(folder / "handlers" / "dist"),)
+    log.warning("no handler sources: set DATAMILL_HANDLER_SOURCES to a folder of wheels")
+    return ()
+
+
+def run(settings: Settings, broker_url: str, stopping: threading.Event) -> None:
+    """Run a builder until told to stop; raise what it can't go on with."""
+    sys.setswitchinterval(0.001)  # many short turns: a hit should not wait for another thread's
+    builder = Builder(settings, broker_url)
+    builder.start()
+    try:
+        builder.wait(stopping)
+    finally:
+        builder.stop()

@@ -1,0 +1,272 @@
+"""Stewards: they lead a request to a content key, cut the build into shards, and pack the archive.
+
+Each works on one ticket of the builds queue at a time. A ticket is a hint: the task is claimed in
+the catalog, and every result is written under the claim's fence.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from datamill.broker import Delivery
+from datamill.errors import DatamillError
+from datamill.events import Reason
+from datamill.settings import Settings
+from datamill_builder.address import PublicAddress
+from datamill_builder.catalog import Catalog, lifecycle, tasks
+from datamill_builder.catalog.lifecycle import Failure, PlannedShard
+from datamill_builder.catalog.states import BuildState, TaskKind
+from datamill_builder.catalog.tasks import Claim, StaleFence
+from datamill_builder.handlers.environments import EnvironmentFailed, Environments
+from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
+from datamill_builder.handlers.process import HandlerFailed, HandlerStopped
+from datamill_builder.handlers.sources import SourceUnavailable, UnknownRelease
+from datamill_builder.handlers.wheels import BadWheel, file_sha256
+from datamill_builder.leases import Leases
+from datamill_builder.packing import DamagedShards, TooManyBadItems, pack
+from datamill_builder.planning import cut_all
+from datamill_builder.raw import RawVersion, UnknownDataset, raw_version
+from datamill_builder.recipe import Recipe
+from datamill_builder.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Steward:
+    """Resolves, plans and packs. Its methods are called by several threads."""
+
+    def __init__(
+        self,
+        owner: str,
+        settings: Settings,
+        catalog: Catalog,
+        store: Store,
+        environments: Environments,
+        handlers: HandlerPool,
+        leases: Leases,
+        address: PublicAddress,
+    ) -> None:
+        self._owner = owner
+        self._settings = settings
+        self._catalog = catalog
+        self._store = store
+        self._environments = environments
+        self._handlers = handlers
+        self._leases = leases
+        self._address = address
+
+    def work(self, delivery: Delivery) -> None:
+        """Do what a ticket hints at, if nobody else does."""
+        try:
+            ticket = json.loads(delivery.body)
+            kind, subject = TaskKind(ticket["task"]), str(ticket["subject"])
+        except (ValueError, KeyError, TypeError):
+            log.warning("a ticket could not be read: %r", delivery.body[:200])
+            return
+        self._do(kind, subject)
+
+    def _do(self, kind: TaskKind, subject: str) -> None:
+        with self._catalog.write() as change:
+            claim = tasks.claim(change, kind, subject, 0, self._owner)
+        if claim is None:
+            return
+        step = {
+            TaskKind.RESOLVE: self._resolve,
+            TaskKind.PLAN: self._plan,
+            TaskKind.PACK: self._pack,
+        }
+        try:
+            with self._leases.hold(claim, on_lost=lambda: None):
+                step[kind](claim)
+        except StaleFence:
+            log.info("%s: %s was given to another owner", subject[:12], kind)
+        except HandlerStopped:
+            with self._catalog.write() as change:
+                tasks.hand_back(change, claim)
+        except (DatamillError, OSError) as error:
+            self._fail(claim, _failure(error))
+        except Exception:
+            log.exception("%s: %s failed in a way that was not foreseen", subject[:12], kind)
+            self._fail(
+                claim, Failure(Reason.INTERNAL, f"{kind} failed; see the builder's log", True)
+            )
+
+    def _fail(self, claim: Claim, failure: Failure) -> None:
+        log.warning(
+            "%s: %s failed: %s: %s", claim.subject[:12], claim.kind, failure.reason, failure.message
+        )
+        try:
+            with self._catalog.write() as change:
+                if claim.kind is TaskKind.RESOLVE:
+                    lifecycle.resolve_failed(change, claim, failure)
+                else:
+                    tasks.fail(change, claim, failure.message)
+                    lifecycle.build_failed(change, claim.subject, failure)
+        except StaleFence:
+            log.info("%s: %s was given to another owner", claim.subject[:12], claim.kind)
+
+    # --- resolve ---
+
+    def _resolve(self, claim: Claim) -> None:
+        with self._catalog.read() as connection:
+            row = lifecycle.find_dataset(connection, claim.subject)
+        assert row is not None
+        recipe, version = self._recipe(
+            row.dataset_name, row.handler_version, json.loads(row.config)
+        )
+        key = recipe.content_key
+        with self._catalog.write() as change:
+            build = lifecycle.resolved(change, claim, key, recipe.model_dump(), version.marks)
+        log.info("%s: is content %s, %s", claim.subject[:12], key[:12], build.state)
+        if build.state == BuildState.PLANNING:
+            self._do(TaskKind.PLAN, key)
+        elif build.state == BuildState.READY:
+            self._serve_or_restart(claim.subject, build)
+        elif build.state in (BuildState.FAILED, BuildState.CANCELLED, BuildState.EVICTED):
+            self._restart(key)
+
+    def _recipe(self, name: str, version: str, config: dict[str, Any]) -> tuple[Recipe, RawVersion]:
+        configured = self._settings.datasets.get(name)
+        handler = (configured and configured.handler) or name
+        raw_root = self._settings.raw_folder
+        try:
+            environment = self._environments.resolve(handler, version)
+        except UnknownRelease as error:
+            if (
+                configured is None
+                and "any version" in str(error)
+                and not (raw_root / name).is_dir()
+            ):
+                raise UnknownDataset(
+                    f"unknown dataset {name}: no handler and no raw data have this name"
+                ) from error
+            raise
+        opening = Opening(environment, name, config, configured.raw if configured else None)
+        with self._handlers.lend(opening) as opened:
+            info = opened.info
+        raw = raw_version(self._catalog, raw_root / info["raw"], self._settings.raw_digest)
+        recipe = Recipe(
+            dataset_name=name,
+            config=info["config"],
+            mode=info["mode"],
+            records_per_shard=info["records_per_shard"],
+            raw=info["raw"],
+            raw_version=raw.digest,
+            handler=environment.handler,
+            package=environment.package,
+            package_version=environment.package_version,
+            entry_point=environment.entry_point,
+            wheel=environment.wheel,
+            wheel_sha256=environment.wheel_sha256,
+            origin=environment.origin,
+            lock=environment.lock,
+        )
+        return recipe, raw
+
+    def _serve_or_restart(self, dataset_id: str, build: Any) -> None:
+        """Answer with an archive whose every byte was looked at, or make it again."""
+        path = self._store.archive_path(build.archive)
+        whole = path.exists() and file_sha256(path) == build.sha256
+        if whole:
+            mark = self._store.archive_mark(build.archive)
+            with self._catalog.write() as change:
+                lifecycle.mark_archive(change, build.content_key, mark)
+                lifecycle.answer_ready(change, dataset_id, build, self._address())
+            return
+        moved = self._store.quarantine_archive(build.archive)
+        log.error("%s is %s; making it again", build.archive, "damaged" if moved else "gone")
+        self._restart(build.content_key)
+
+    def _restart(self, content_key: str) -> None:
+        with self._catalog.write() as change:
+            gone = [
+                shard.number
+                for shard in lifecycle.find_shards(change.connection, content_key)
+                if shard.sha256 and not self._has_file(content_key, shard.file)
+            ]
+            lifecycle.forget_shards(change, content_key, gone)
+            lifecycle.build_again(change, content_key)
+
+    def _has_file(self, content_key: str, file: str | None) -> bool:
+        return file is not None and self._store.shard_path(content_key, file).exists()
+
+    # --- plan ---
+
+    def _plan(self, claim: Claim) -> None:
+        recipe = self._load_recipe(claim.subject)
+        opening = Opening(recipe.environment, recipe.dataset_name, recipe.config, recipe.raw)
+        with self._handlers.lend(opening) as opened:
+            if recipe.mode == "classic":
+                self._plan_classic(claim)
+            else:
+                self._plan_sharded(claim, recipe, opened)
+
+    def _plan_classic(self, claim: Claim) -> None:
+        whole = [PlannedShard("train", 0, 0)]
+        with self._catalog.write() as change:
+            lifecycle.plan_done(change, claim, None, 0, 0, whole)
+
+    def _plan_sharded(self, claim: Claim, recipe: Recipe, opened: OpenHandler) -> None:
+        key = claim.subject
+        features = opened.process.call("features")
+        with self._store.scratch() as folder:
+            counts = opened.process.call(
+                "plan",
+                content_key=key,
+                folder=str(folder),
+                timeout_secs=self._settings.shard_timeout_secs,
+            )
+            planned = cut_all(folder, counts, recipe.records_per_shard)
+            for split in counts:
+                self._store.keep_plan(folder / f"{split}.jsonl", key, split)
+        items = sum(split["items"] for split in counts.values())
+        records = sum(split["records"] for split in counts.values())
+        with self._catalog.write() as change:
+            lifecycle.plan_done(change, claim, features, items, records, planned)
+        log.info("%s: %d source items, %d shards", key[:12], items, len(planned))
+
+    # --- pack ---
+
+    def _pack(self, claim: Claim) -> None:
+        key = claim.subject
+        with self._catalog.read() as connection:
+            build = lifecycle.find_build(connection, key)
+            rows = lifecycle.find_shards(connection, key)
+        recipe = self._load_recipe(key)
+        try:
+            archive, records = pack(self._store, key, recipe, build, rows)
+        except DamagedShards as damage:
+            log.error("%s: %s", key[:12], damage)
+            with self._catalog.write() as change:
+                lifecycle.pack_found_damage(change, claim, damage.indexes)
+            return
+        with self._catalog.write() as change:
+            lifecycle.pack_done(change, claim, archive, records, self._address())
+        self._store.drop_shards(key)
+        log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
+
+    def _load_recipe(self, content_key: str) -> Recipe:
+        with self._catalog.read() as connection:
+            build = lifecycle.find_build(connection, content_key)
+        assert build is not None
+        return Recipe.model_validate_json(build.recipe)
+
+
+def _failure(error: DatamillError | OSError) -> Failure:
+    message = str(error)
+    match error:
+        case HandlerFailed(reason=reason):
+            return Failure(reason, message, retryable=reason is Reason.TIMEOUT)
+        case UnknownDataset():
+            return Failure(Reason.UNKNOWN_DATASET, message)
+        case UnknownRelease() | BadWheel():
+            return Failure(Reason.UNKNOWN_HANDLER, message)
+        case SourceUnavailable():
+            return Failure(Reason.UNKNOWN_HANDLER, message, retryable=True)
+        case EnvironmentFailed():
+            return Failure(Reason.HANDLER_ERROR, message, retryable=True)
+        case TooManyBadItems():
+            return Failure(Reason.BAD_DATA, message)
+    return Failure(Reason.INTERNAL, message, retryable=True)

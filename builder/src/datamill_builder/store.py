@@ -1,0 +1,187 @@
+"""The store: where plans, shards, wheels and archives of this machine are kept.
+
+Whatever others may see appears by a rename of a file that is complete and synced; until then it
+lives under `scratch/`, in a folder whose lock tells whether its owner is alive.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LOCK_NAME = ".lock"
+
+
+class Store:
+    """A folder. Safe for several processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._archives = root / "archives"
+        self._shards = root / "shards"
+        self._plans = root / "plans"
+        self._wheels = root / "wheels"
+        self._quarantine = root / "quarantine"
+        self._scratch = root / "scratch"
+        for folder in (self._archives, self._shards, self._plans, self._wheels, self._scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    # --- archives ---
+
+    def archive_path(self, name: str) -> Path:
+        """Return where an archive is or would be."""
+        return self._archives / name
+
+    def archive_mark(self, name: str) -> str | None:
+        """Return what changes whenever an archive's file changes; None where it is gone."""
+        return file_mark(self.archive_path(name))
+
+    def keep_archive(self, temporary: Path, name: str) -> str:
+        """Move a finished, synced file to its public name; return its mark."""
+        _move(temporary, self.archive_path(name))
+        mark = self.archive_mark(name)
+        assert mark is not None
+        return mark
+
+    def quarantine_archive(self, name: str) -> Path | None:
+        """Take a damaged archive out of the public folder; return where it is now."""
+        self._quarantine.mkdir(exist_ok=True)
+        target = self._quarantine / name
+        try:
+            self.archive_path(name).replace(target)
+        except FileNotFoundError:
+            return None
+        return target
+
+    # --- shards ---
+
+    def shard_path(self, content_key: str, file: str) -> Path:
+        """Return where a shard's file is."""
+        return self._shards / content_key / file
+
+    def keep_shard(self, temporary: Path, content_key: str, index: int, fence: int) -> str:
+        """Move a finished, synced shard to a name of its own; return the name.
+
+        The fence is part of the name, so that an owner that was given up can't touch the file
+        of the one that came after it.
+        """
+        file = f"{index:05d}-{fence}.tfrecord"
+        target = self.shard_path(content_key, file)
+        target.parent.mkdir(exist_ok=True)
+        _move(temporary, target)
+        return file
+
+    def drop_shard(self, content_key: str, file: str) -> None:
+        """Delete a shard's file."""
+        self.shard_path(content_key, file).unlink(missing_ok=True)
+
+    def drop_shards(self, content_key: str) -> None:
+        """Delete all shard files of a build: they are in its archive now."""
+        shutil.rmtree(self._shards / content_key, ignore_errors=True)
+
+    # --- plans and wheels ---
+
+    def plan_path(self, content_key: str, split: str) -> Path:
+        """Return where the plan of a split is: a JSON line per source item."""
+        return self._plans / content_key / f"{split}.jsonl"
+
+    def keep_plan(self, temporary: Path, content_key: str, split: str) -> None:
+        """Move the finished plan of a split to its place."""
+        target = self.plan_path(content_key, split)
+        target.parent.mkdir(exist_ok=True)
+        _move(temporary, target)
+
+    def wheel_path(self, sha256: str, name: str) -> Path:
+        """Return where a handler release's wheel is."""
+        return self._wheels / sha256 / name
+
+    def keep_wheel(self, temporary: Path, sha256: str) -> Path:
+        """Move a wheel to its place."""
+        target = self.wheel_path(sha256, temporary.name)
+        target.parent.mkdir(exist_ok=True)
+        _move(temporary, target)
+        return target
+
+    # --- scratch ---
+
+    def open_scratch(self) -> ScratchFolder:
+        """Return a new folder on the store's file system; the caller closes it."""
+        return ScratchFolder(self._scratch)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give a folder of the store's file system that goes away at the end."""
+        folder = ScratchFolder(self._scratch)
+        try:
+            yield folder.path
+        finally:
+            folder.close()
+
+    def sweep(self) -> int:
+        """Delete scratch folders whose owners are gone; return how many."""
+        swept = 0
+        for folder in self._scratch.iterdir():
+            if _abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                swept += 1
+        return swept
+
+
+class ScratchFolder:
+    """A folder with a lock that is free as soon as its process is gone."""
+
+    def __init__(self, parent: Path) -> None:
+        self.path = Path(tempfile.mkdtemp(dir=parent))
+        self._lock = os.open(self.path / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def close(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def file_mark(path: Path) -> str | None:
+    """Return size, modification time and inode of a file as one text; None where it is gone."""
+    try:
+        return mark_of(path.stat())
+    except FileNotFoundError:
+        return None
+
+
+def mark_of(found: os.stat_result) -> str:
+    """Return what `file_mark` returns, of a file that is open already."""
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+
+
+def sync(path: Path) -> None:
+    """Make a file's content survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _move(temporary: Path, target: Path) -> None:
+    temporary.replace(target)
+    sync(target.parent)
+
+
+def _abandoned(folder: Path) -> bool:
+    try:
+        lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
+    except FileNotFoundError:
+        return False  # just made, or just going away
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True

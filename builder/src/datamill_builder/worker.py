@@ -1,0 +1,231 @@
+"""Shard workers: claim a shard, have the handler write it, commit it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datamill.broker import Delivery
+from datamill.errors import DatamillError
+from datamill.events import Reason
+from datamill.settings import Settings
+from datamill_builder.address import PublicAddress
+from datamill_builder.catalog import Catalog, lifecycle, tasks
+from datamill_builder.catalog.lifecycle import Failure, ShardResult
+from datamill_builder.catalog.tasks import Claim, StaleFence
+from datamill_builder.classic import write_classic
+from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
+from datamill_builder.handlers.process import (
+    HandlerDied,
+    HandlerFailed,
+    HandlerProcess,
+    HandlerStopped,
+)
+from datamill_builder.leases import Leases
+from datamill_builder.packing import TooManyBadItems, check_bad_share
+from datamill_builder.progress import ProgressTeller
+from datamill_builder.recipe import Recipe
+from datamill_builder.slices import read_slice
+from datamill_builder.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class ShardWorker:
+    """Makes shards. Its methods are called by as many threads as there are worker processes."""
+
+    def __init__(
+        self,
+        owner: str,
+        settings: Settings,
+        catalog: Catalog,
+        store: Store,
+        handlers: HandlerPool,
+        leases: Leases,
+        progress: ProgressTeller,
+        address: PublicAddress,
+    ) -> None:
+        self._owner = owner
+        self._settings = settings
+        self._catalog = catalog
+        self._store = store
+        self._handlers = handlers
+        self._leases = leases
+        self._progress = progress
+        self._address = address
+
+    def work(self, _delivery: Delivery) -> None:
+        """Make the shard whose turn it is, whichever the ticket was written for."""
+        with self._catalog.write() as change:
+            claim = tasks.claim_fair_shard(change, self._owner)
+        if claim is None:
+            return
+        run = _Run()
+        try:
+            with self._leases.hold(claim, on_lost=run.stop):
+                self._make(claim, run)
+        except StaleFence:
+            log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
+        except HandlerStopped:
+            self._hand_back(claim)
+        except HandlerDied as error:
+            self._try_again(claim, error)
+        except (DatamillError, OSError) as error:
+            self._fail(claim, _failure(error), error)
+        except Exception as error:
+            log.exception(
+                "%s.%d: failed in a way that was not foreseen", claim.subject[:12], claim.index
+            )
+            self._fail(
+                claim,
+                Failure(Reason.INTERNAL, "a shard failed; see the builder's log", True),
+                error,
+            )
+        finally:
+            self._progress.forget(claim.subject, claim.index)
+
+    # --- one shard ---
+
+    def _make(self, claim: Claim, run: _Run) -> None:
+        key = claim.subject
+        with self._catalog.read() as connection:
+            build = lifecycle.find_build(connection, key)
+            shard = lifecycle.find_shards(connection, key)[claim.index]
+        assert build is not None
+        recipe = Recipe.model_validate_json(build.recipe)
+        opening = Opening(recipe.environment, recipe.dataset_name, recipe.config, recipe.raw)
+        began = time.monotonic()
+        with self._handlers.lend(opening, run.started) as opened, self._store.scratch() as folder:
+            if recipe.mode == "classic":
+                self._commit_classic(claim, opened, folder, began)
+            else:
+                self._commit_shard(claim, recipe, build, shard, opened, folder, began)
+
+    def _commit_shard(
+        self,
+        claim: Claim,
+        recipe: Recipe,
+        build: Any,
+        shard: Any,
+        opened: OpenHandler,
+        folder: Path,
+        began: float,
+    ) -> None:
+        key, index = claim.subject, claim.index
+        temporary = folder / "shard.tfrecord"
+        written = opened.process.call(
+            "shard",
+            content_key=key,
+            items=read_slice(self._store.plan_path(key, shard.split), shard),
+            path=str(temporary),
+            timeout_secs=self._settings.shard_timeout_secs,
+            on_progress=lambda records: self._progress.note(key, index, records),
+        )
+        file = self._store.keep_shard(temporary, key, index, claim.fence)
+        secs = time.monotonic() - began
+        result = ShardResult(
+            file, written["records"], written["bytes"], written["sha256"], written["skipped"], secs
+        )
+        self._commit(
+            key, [file], lambda change: lifecycle.shard_done(change, claim, result, self._address())
+        )
+        if result.skipped:
+            with self._catalog.read() as connection:
+                check_bad_share(recipe, build.items, lifecycle.find_shards(connection, key))
+        log.debug("%s.%d: %d records in %.2f s", key[:12], index, result.records, secs)
+
+    def _commit_classic(
+        self, claim: Claim, opened: OpenHandler, folder: Path, began: float
+    ) -> None:
+        key = claim.subject
+        results, features = write_classic(self._store, claim, opened, folder, self._settings, began)
+        self._commit(
+            key,
+            [result.file for result in results],
+            lambda change: lifecycle.classic_done(
+                change, claim, results, features, self._address()
+            ),
+        )
+
+    def _commit(self, key: str, files: list[str], change_it: Callable[[Any], None]) -> None:
+        try:
+            with self._catalog.write() as change:
+                change_it(change)
+        except StaleFence:
+            for file in files:
+                self._store.drop_shard(key, file)
+            raise
+
+    # --- what went wrong ---
+
+    def _hand_back(self, claim: Claim) -> None:
+        try:
+            with self._catalog.write() as change:
+                tasks.hand_back(change, claim)
+            log.info("%s.%d: handed back", claim.subject[:12], claim.index)
+        except StaleFence:
+            log.info("%s.%d: is not wanted any more", claim.subject[:12], claim.index)
+
+    def _try_again(self, claim: Claim, error: HandlerDied) -> None:
+        if claim.attempts >= self._settings.shard_attempts:
+            message = f"{error} ({claim.attempts} times on the same shard)"
+            self._fail(claim, Failure(Reason.HANDLER_ERROR, message, True), error)
+            return
+        log.warning("%s.%d: %s; trying again", claim.subject[:12], claim.index, error)
+        try:
+            with self._catalog.write() as change:
+                tasks.try_again(change, claim, str(error))
+        except StaleFence:
+            log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
+
+    def _fail(self, claim: Claim, failure: Failure, error: BaseException) -> None:
+        log.warning(
+            "%s.%d: %s: %s", claim.subject[:12], claim.index, failure.reason, failure.message
+        )
+        if isinstance(error, HandlerFailed) and error.traceback:
+            log.warning("%s.%d: %s", claim.subject[:12], claim.index, error.traceback.rstrip())
+        try:
+            with self._catalog.write() as change:
+                # A shard that is in the catalog already may be the one that showed too many bad items.
+                if not isinstance(error, TooManyBadItems):
+                    tasks.fail(change, claim, failure.message)
+                lifecycle.build_failed(change, claim.subject, failure)
+        except StaleFence:
+            log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
+
+
+class _Run:
+    """The handler process of one piece of work, so that another thread can end it."""
+
+    def __init__(self) -> None:
+        self._process: HandlerProcess | None = None
+        self._stopped = False
+
+    def started(self, process: HandlerProcess) -> None:
+        self._process = process
+        if self._stopped:
+            process.stop()
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._process is not None:
+            self._process.stop()
+
+
+def _failure(error: DatamillError | OSError) -> Failure:
+    match error:
+        case HandlerFailed(reason=reason):
+            return Failure(reason, _with_cause(error), retryable=reason is Reason.TIMEOUT)
+        case TooManyBadItems():
+            return Failure(Reason.BAD_DATA, str(error))
+    return Failure(Reason.INTERNAL, str(error), retryable=True)
+
+
+def _with_cause(error: HandlerFailed) -> str:
+    """Return the message with the end of the traceback, where there is one: it names the line."""
+    if error.reason is not Reason.HANDLER_ERROR or not error.traceback:
+        return str(error)
+    return f"{error}\n{error.traceback[-4000:]}"

@@ -1,0 +1,135 @@
+"""Connections to the broker, and the one place where pika's exceptions become ours."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pika
+from pika.adapters.blocking_connection import BlockingConnection
+from pika.exceptions import (
+    AMQPChannelError,
+    AMQPConnectionError,
+    AuthenticationError,
+    ChannelClosedByBroker,
+    ConnectionBlockedTimeout,
+    ConnectionClosedByBroker,
+    NackError,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+    UnroutableError,
+)
+
+from datamill.errors import (
+    BrokerBusy,
+    BrokerRefused,
+    BrokerUnavailable,
+    DatamillError,
+    TopologyMismatch,
+    Unroutable,
+)
+
+HEARTBEAT_SECS = 10
+"""A dead peer is noticed within 2 × (this + 5) seconds."""
+
+MAX_BACKOFF_SECS = 30.0
+"""The longest pause between two attempts to connect."""
+
+_ACCESS_REFUSED = 403
+_PRECONDITION_FAILED = 406
+_NOT_ALLOWED = 530
+
+
+def parameters(url: str, name: str, blocked_timeout_secs: float = 60.0) -> pika.URLParameters:
+    """Return pika's parameters for an `amqp://` or `amqps://` address.
+
+    `name` is what the broker's lists of connections show. `amqps://` verifies the certificate
+    and the host name.
+    """
+    try:
+        result = pika.URLParameters(url)
+    except (ValueError, TypeError) as error:
+        raise BrokerRefused(
+            "the broker's address can't be read; amqp://user:password@host:port/vhost"
+        ) from error
+    result.heartbeat = HEARTBEAT_SECS
+    result.blocked_connection_timeout = blocked_timeout_secs
+    result.socket_timeout = 5.0
+    result.stack_timeout = 10.0
+    result.client_properties = {"connection_name": name, "product": "datamill"}
+    return result
+
+
+def connect(url: str, name: str, blocked_timeout_secs: float = 60.0) -> BlockingConnection:
+    """Return an open connection; it belongs to the calling thread.
+
+    Raises `BrokerUnavailable` where trying again may help, `BrokerRefused` where it can't.
+    """
+    _quiet_pika()
+    with translated(url):
+        return BlockingConnection(parameters(url, name, blocked_timeout_secs))
+
+
+@contextmanager
+def translated(url: str | None = None) -> Iterator[None]:
+    """Turn pika's exceptions into Datamill's; `url` only names the host in the message."""
+    try:
+        yield
+    except (AMQPConnectionError, AMQPChannelError, socket.gaierror, ConnectionError) as error:
+        raise translate(error, url) from error
+
+
+def translate(error: BaseException, url: str | None = None) -> DatamillError:
+    """Return Datamill's error for one of pika's (subclasses first: pika nests them oddly)."""
+    place = f" at {_host(url)}" if url else ""
+    match error:
+        case ProbableAuthenticationError() | AuthenticationError():
+            return BrokerRefused(f"the broker{place} refused the user name or password")
+        case ProbableAccessDeniedError():
+            return BrokerRefused(f"the broker{place} refused the virtual host")
+        case ConnectionBlockedTimeout() | NackError():
+            return BrokerBusy()
+        case UnroutableError():
+            return Unroutable()
+        case (
+            ChannelClosedByBroker(reply_code=code, reply_text=text)
+            | ConnectionClosedByBroker(reply_code=code, reply_text=text)
+        ):
+            return _closed(code, text)
+    return BrokerUnavailable(f"the broker{place} could not be reached: {_reason(error)}")
+
+
+def _closed(code: int, text: str) -> DatamillError:
+    if code in (_ACCESS_REFUSED, _NOT_ALLOWED):
+        return BrokerRefused(f"the broker refused: {text}")
+    if code == _PRECONDITION_FAILED and "inequivalent arg" in text:
+        return TopologyMismatch(f"{text}; delete it on the broker, or use another virtual host")
+    return BrokerUnavailable(f"the broker closed the connection: {code} {text}")
+
+
+def backoff(attempt: int) -> float:
+    """Return seconds to wait before the given attempt (0, 1, …): full jitter, at most 30 s."""
+    return random.uniform(0.05, min(MAX_BACKOFF_SECS, 0.25 * 2.0 ** min(attempt, 10)))
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+
+
+def _reason(error: BaseException) -> str:
+    while not str(error) and error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    inner = getattr(error, "exceptions", None)
+    return str(inner[-1]) if inner else (str(error) or type(error).__name__)
+
+
+def _quiet_pika() -> None:
+    # pika logs each ordinary reconnect as an error with a traceback; ours say it in a line.
+    logger = logging.getLogger("pika")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL)

@@ -1,0 +1,309 @@
+"""Consuming, with recovery: the broker may go away, cancel a consumer or delete a queue.
+
+Each consumer is one thread that owns one connection; no other thread touches it but by
+`add_callback_threadsafe`. pika says nothing when the broker cancels a consumer or closes a
+channel, so every turn of the loop looks.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.exceptions import AMQPError
+
+from datamill import topology
+from datamill.broker.connection import backoff, connect, translated
+from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
+
+log = logging.getLogger(__name__)
+
+_TURN_SECS = 0.5
+_HEALTHY_SECS = 60.0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message as it came."""
+
+    body: bytes
+    routing_key: str
+    message_id: str | None
+    redelivered: bool
+    tag: int = field(repr=False)
+
+
+class _Resubscribe(BrokerUnavailable):
+    """The broker ended a channel or a consumer."""
+
+
+class _Consumer(threading.Thread, ABC):
+    """The loop that all consumers share: connect, subscribe, take turns; again when it breaks."""
+
+    def __init__(self, url: str, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._url = url
+        self._stopping = threading.Event()
+        self._connection: BlockingConnection | None = None
+        self._lost = False
+        self.subscribed = threading.Event()
+        """Set while messages can arrive."""
+        self.fatal: DatamillError | None = None
+        """Why this consumer gave up for good, if it did."""
+
+    def run(self) -> None:
+        """Consume until stopped; give up only where trying again can't help."""
+        attempt = 0
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            try:
+                self._consume()
+            except (BrokerRefused, TopologyMismatch) as error:
+                self.fatal = error
+                return
+            except DatamillError as error:
+                attempt = 0 if time.monotonic() - started > _HEALTHY_SECS else attempt + 1
+                log.warning("%s: %s; trying again", self.name, error)
+            finally:
+                self.subscribed.clear()
+            self._stopping.wait(backoff(attempt))
+
+    def _consume(self) -> None:
+        with translated(self._url):
+            connection = connect(self._url, self.name)
+            try:
+                topology.declare(connection.channel())
+                self._lost = False
+                self._connection = connection
+                self._subscribe(connection)
+                self.subscribed.set()
+                while not self._stopping.is_set():
+                    connection.process_data_events(_TURN_SECS)
+                    self._turn()
+                    if self._lost or not self._channels_open():
+                        raise _Resubscribe
+                self._drain(connection)
+            finally:
+                self._connection = None
+                if connection.is_open:
+                    connection.close()
+
+    def _watched(self, channel: BlockingChannel) -> BlockingChannel:
+        channel.add_on_cancel_callback(self._on_lost)
+        return channel
+
+    def _on_lost(self, _frame: Any) -> None:
+        self._lost = True
+
+    def stop(self) -> None:
+        """Take no more work; from any thread."""
+        self._stopping.set()
+        self._wake(lambda: None)
+
+    def join_until(self, deadline: float) -> None:
+        """Wait for the end, at most until a moment of the monotonic clock."""
+        self.join(max(0.0, deadline - time.monotonic()))
+
+    def _wake(self, callback: Callable[[], None]) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.add_callback_threadsafe(callback)
+        except AMQPError:
+            return  # the connection closed meanwhile; the broker gives its deliveries to others
+
+    @abstractmethod
+    def _subscribe(self, connection: BlockingConnection) -> None: ...
+
+    @abstractmethod
+    def _channels_open(self) -> bool: ...
+
+    def _turn(self) -> None:
+        """Do what is due after each look at the network."""
+
+    def _drain(self, connection: BlockingConnection) -> None:
+        """Finish what is in hand before the connection closes."""
+
+
+class BatchConsumer(_Consumer):
+    """Hands over what has arrived, as one batch, in its own thread.
+
+    `handle(batch)` returns for each delivery whether it is done with (acknowledged) or refused
+    (dead-lettered). It must take milliseconds. If it raises a `DatamillError`, the batch goes
+    back to the queue.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        queue_name: str,
+        prefetch: int,
+        handle: Callable[[list[Delivery]], list[bool]],
+    ) -> None:
+        super().__init__(url, name)
+        self._queue_name = queue_name
+        self._prefetch = prefetch
+        self._handle = handle
+        self._batch: list[Delivery] = []
+        self._channel: BlockingChannel | None = None
+
+    def _subscribe(self, connection: BlockingConnection) -> None:
+        self._batch = []
+        self._channel = self._watched(connection.channel())
+        self._channel.basic_qos(prefetch_count=self._prefetch)
+        self._channel.basic_consume(self._queue_name, self._on_message)
+
+    def _channels_open(self) -> bool:
+        return self._channel is not None and self._channel.is_open
+
+    def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self._batch.append(_delivery(method, properties, body))
+
+    def _turn(self) -> None:
+        batch, self._batch = self._batch, []
+        if not batch or self._channel is None:
+            return
+        verdicts = self._handle(batch)
+        if all(verdicts):
+            self._channel.basic_ack(batch[-1].tag, multiple=True)
+            return
+        for delivery, done in zip(batch, verdicts, strict=True):
+            if done:
+                self._channel.basic_ack(delivery.tag)
+            else:
+                self._channel.basic_reject(delivery.tag, requeue=False)
+
+
+@dataclass
+class _Slot:
+    index: int
+    inbox: queue.SimpleQueue[Delivery | None] = field(default_factory=queue.SimpleQueue)
+    channel: BlockingChannel | None = None
+    consumer_tag: str | None = None
+    delivery: Delivery | None = None
+    busy: bool = False
+    busy_since: float = 0.0
+
+
+class SlotConsumer(_Consumer):
+    """Hands each delivery to one of `slots` threads, one at a time per thread.
+
+    A delivery is a wake-up: `work(delivery)` claims what there is to do in the catalog, so a
+    delivery is acknowledged when `work` returns, however it went. One that takes longer than
+    `hold_secs` is acknowledged early and its slot takes no other meanwhile: the broker takes
+    back what is held for 30 minutes.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        queue_name: str,
+        slots: int,
+        work: Callable[[Delivery], None],
+        hold_secs: float = 300.0,
+    ) -> None:
+        super().__init__(url, name)
+        self._queue_name = queue_name
+        self._work = work
+        self._hold_secs = hold_secs
+        self._slots = [_Slot(index) for index in range(slots)]
+        self._threads = [
+            threading.Thread(
+                target=self._serve, args=(slot,), name=f"{name}-{slot.index}", daemon=True
+            )
+            for slot in self._slots
+        ]
+
+    def start(self) -> None:
+        """Start the slots' threads and the connection's."""
+        for thread in self._threads:
+            thread.start()
+        super().start()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the connection is closed and all slots have ended."""
+        super().join(timeout)
+        for slot in self._slots:
+            slot.inbox.put(None)
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _serve(self, slot: _Slot) -> None:
+        while (delivery := slot.inbox.get()) is not None:
+            try:
+                self._work(delivery)
+            except Exception:
+                log.exception("%s: the work failed in a way that was not foreseen", self.name)
+            slot.busy = False
+            self._wake(partial(self._finish, slot, delivery))
+
+    def _subscribe(self, connection: BlockingConnection) -> None:
+        for slot in self._slots:
+            slot.channel = self._watched(connection.channel())
+            slot.channel.basic_qos(prefetch_count=1)
+            slot.delivery = slot.consumer_tag = None
+            if not slot.busy:
+                self._listen(slot)
+
+    def _listen(self, slot: _Slot) -> None:
+        if slot.channel is None or slot.consumer_tag or self._stopping.is_set():
+            return
+
+        def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+            slot.delivery = _delivery(method, properties, body)
+            slot.busy, slot.busy_since = True, time.monotonic()
+            slot.inbox.put(slot.delivery)
+
+        slot.consumer_tag = slot.channel.basic_consume(self._queue_name, on_message)
+
+    def _finish(self, slot: _Slot, done: Delivery) -> None:
+        """Acknowledge, in the connection's thread, unless the connection is another by now."""
+        if slot.delivery is done and slot.channel is not None and slot.channel.is_open:
+            slot.channel.basic_ack(done.tag)
+            slot.delivery = None
+        if slot.channel is not None and slot.channel.is_open:
+            self._listen(slot)
+
+    def _channels_open(self) -> bool:
+        return all(slot.channel is not None and slot.channel.is_open for slot in self._slots)
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.delivery and now - slot.busy_since > self._hold_secs:
+                self._release(slot)
+            elif not slot.busy and slot.consumer_tag is None:
+                self._listen(slot)
+
+    def _release(self, slot: _Slot) -> None:
+        assert slot.channel is not None and slot.delivery is not None
+        if slot.consumer_tag:
+            slot.channel.basic_cancel(slot.consumer_tag)
+            slot.consumer_tag = None
+        slot.channel.basic_ack(slot.delivery.tag)
+        slot.delivery = None
+
+    def _drain(self, connection: BlockingConnection) -> None:
+        for slot in self._slots:
+            if slot.channel is not None and slot.consumer_tag:
+                slot.channel.basic_cancel(slot.consumer_tag)
+                slot.consumer_tag = None
+        while any(slot.busy or slot.delivery for slot in self._slots):
+            connection.process_data_events(_TURN_SECS)
+
+
+def _delivery(method: Any, properties: Any, body: bytes) -> Delivery:
+    return Delivery(
+        body, method.routing_key, properties.message_id, method.redelivered, method.delivery_tag
+    )

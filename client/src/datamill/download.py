@@ -1,0 +1,225 @@
+"""Fetching a file whose digest is known: resumed where it was cut, hashed as it comes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import logging
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+
+from datamill.broker import backoff
+from datamill.errors import DatamillError, DigestMismatch, DownloadError, Gone, first_line
+
+log = logging.getLogger(__name__)
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with the bytes that are here and the bytes that there will be. It may raise."""
+
+_CHUNK_BYTES = 1024 * 1024
+_SOCKET_TIMEOUT_SECS = 30.0
+_FRUITLESS_ATTEMPTS = 6
+"""Attempts in a row that bring no byte, before giving up."""
+_LONGEST_RETRY_AFTER_SECS = 30.0
+_GONE = (404, 410)
+_WORTH_RETRYING = (408, 425, 429, 500, 502, 503, 504)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file on a server: where it can be had, how large it is, its SHA-256 in hex.
+
+    All addresses mean the same file; they are tried in turn.
+    """
+
+    urls: Sequence[str]
+    bytes: int
+    sha256: str
+
+
+def fetch(source: Source, path: Path, progress: ProgressCallback | None = None) -> None:
+    """Make `path` the whole, verified, synced file; go on with what it holds already.
+
+    The caller sees to it that nobody else writes to `path`, and moves it to its public name.
+    Raises `Gone` where the server does not have it (any more), `DigestMismatch` if it came
+    wrong twice (nothing of it stays), `DownloadError` otherwise.
+    """
+    with _Part(path, source.bytes) as part:
+        _receive_all(source, part, progress)
+        if part.sha256 != source.sha256:
+            log.warning("%s did not arrive as announced; fetching it once more", source.urls[0])
+            part.restart()
+            _receive_all(source, part, progress)
+        if part.sha256 == source.sha256:
+            part.sync()
+            return
+    path.unlink()
+    raise DigestMismatch(
+        f"{source.urls[0]} is not what was announced: its SHA-256 is not {source.sha256[:12]}…"
+    )
+
+
+class _Part:
+    """The file as far as it has come, and its digest so far."""
+
+    def __init__(self, path: Path, total: int) -> None:
+        self._file = path.open("r+b" if path.exists() else "x+b")
+        self._digest = hashlib.sha256()
+        self.total = total
+        self.size = 0
+        while chunk := self._file.read(_CHUNK_BYTES):
+            self._digest.update(chunk)
+            self.size += len(chunk)
+        if self.size > total:
+            self.restart()
+
+    def restart(self) -> None:
+        """Throw away what has come."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self.size += len(chunk)
+
+    @property
+    def complete(self) -> bool:
+        return self.size >= self.total
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def sync(self) -> None:
+        """Make the content survive a power cut."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> _Part:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def _receive_all(source: Source, part: _Part, progress: ProgressCallback | None) -> None:
+    urls = deque(source.urls)
+    fruitless = 0
+    while not part.complete:
+        url, before = urls[0], part.size
+        try:
+            _receive(url, source, part, progress)
+            error: Exception = DownloadError("the connection was cut")
+        except Gone:
+            urls.popleft()
+            if not urls:
+                raise
+            continue
+        except (_RetryLater, OSError, http.client.HTTPException) as problem:
+            error = _worth_retrying(problem)
+        urls.rotate(-1)
+        fruitless = 0 if part.size > before else fruitless + 1
+        if fruitless >= _FRUITLESS_ATTEMPTS:
+            raise DownloadError(f"{url} could not be downloaded: {first_line(error)}") from error
+        if not part.complete:
+            log.info("%s: %s; going on after %d bytes", url, first_line(error), part.size)
+            time.sleep(max(getattr(error, "pause_secs", 0.0), backoff(fruitless)))
+
+
+def _worth_retrying(problem: Exception) -> Exception:
+    if isinstance(problem, DatamillError) and not isinstance(problem, _RetryLater):
+        raise problem  # WaitTimeout is an OSError too
+    if isinstance(problem, OSError) and problem.errno in _DISK_FULL:
+        raise DownloadError(f"no space is left for the download: {problem}") from problem
+    return problem
+
+
+def _receive(url: str, source: Source, part: _Part, progress: ProgressCallback | None) -> None:
+    """Receive as much as one connection gives."""
+    if not url.startswith(("http://", "https://")):
+        raise DownloadError(f"{url} is no address to download from")
+    headers = {"Accept-Encoding": "identity"}
+    if part.size:
+        # Strong validators only: a rebuilt file must never be glued to the old one's beginning.
+        headers |= {"Range": f"bytes={part.size}-", "If-Range": f'"{source.sha256}"'}
+    with _open(urllib.request.Request(url, headers=headers)) as response:
+        if not _continues(response, part):
+            part.restart()
+        _copy(response, part, progress)
+
+
+def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
+    try:
+        response: http.client.HTTPResponse = urllib.request.urlopen(
+            request, timeout=_SOCKET_TIMEOUT_SECS
+        )
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _refusal(request.full_url, error) from error
+    return response
+
+
+def _refusal(url: str, error: urllib.error.HTTPError) -> DownloadError:
+    said = f"{url}: the server says {error.code} {error.reason}"
+    if error.code in _GONE:
+        return Gone(said)
+    if error.code in _WORTH_RETRYING:
+        return _RetryLater(said, _retry_after(error))
+    return DownloadError(said)
+
+
+def _retry_after(error: urllib.error.HTTPError) -> float:
+    text = error.headers.get("Retry-After", "")
+    return min(float(text), _LONGEST_RETRY_AFTER_SECS) if text.isdecimal() else 0.0
+
+
+def _continues(response: http.client.HTTPResponse, part: _Part) -> bool:
+    """Return whether the response goes on where the part ends; False: it starts from the front."""
+    if response.status == HTTPStatus.OK:
+        return False
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if response.status != HTTPStatus.PARTIAL_CONTENT or found is None:
+        raise DownloadError(f"{response.url}: the answer {response.status} makes no sense")
+    if (int(found[1]), int(found[3])) != (part.size, part.total):
+        raise DownloadError(f"{response.url}: the server sent another range than it was asked for")
+    return True
+
+
+def _copy(
+    response: http.client.HTTPResponse, part: _Part, progress: ProgressCallback | None
+) -> None:
+    """Copy until the end or the announced size: one byte more shows that it is another file."""
+    while (room := part.total + 1 - part.size) > 0 and (
+        chunk := response.read1(min(_CHUNK_BYTES, room))
+    ):
+        part.write(chunk)
+        if progress:
+            progress(min(part.size, part.total), part.total)
+
+
+class _RetryLater(DownloadError):
+    """The server can't serve just now."""
+
+    def __init__(self, message: str, pause_secs: float) -> None:
+        super().__init__(message)
+        self.pause_secs = pause_secs

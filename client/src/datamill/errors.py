@@ -1,0 +1,114 @@
+"""Every error that Datamill raises, under one root.
+
+The docstring of a class is its default message, so that text and type can't drift apart.
+Messages are one line and say what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class DatamillError(Exception):
+    """Datamill could not do this."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+
+class SettingsError(DatamillError):
+    """A setting has a value that is not allowed."""
+
+
+class InvalidRequest(DatamillError):
+    """The request does not describe a dataset."""
+
+
+class DecodeError(InvalidRequest):
+    """The message is not what its sender promised.
+
+    `body` holds the bytes as they came; `dataset_id` the id that its sender waits for, where
+    the three fields can be told.
+    """
+
+    def __init__(self, message: str, body: bytes, dataset_id: str | None = None) -> None:
+        super().__init__(message)
+        self.body = body
+        self.dataset_id = dataset_id
+
+
+class ServiceUnavailable(DatamillError):
+    """No Datamill service could be reached."""
+
+
+class BrokerUnavailable(ServiceUnavailable):
+    """The broker could not be reached."""
+
+
+class BrokerRefused(DatamillError):
+    """The broker refused the login, the virtual host or a permission."""
+
+
+class BrokerBusy(ServiceUnavailable):
+    """The broker takes no messages just now (queue full, or out of memory or disk); try later."""
+
+
+class Unroutable(ServiceUnavailable):
+    """Nobody takes requests on this broker: start a builder (`datamill up`)."""
+
+
+class TopologyMismatch(DatamillError):
+    """A queue or exchange exists on the broker with other arguments than Datamill needs."""
+
+
+class RequestFailed(DatamillError):
+    """The dataset will not come.
+
+    `reason` is one of the reasons of the `failed` event, `retryable` whether asking again may
+    help.
+    """
+
+    def __init__(self, reason: str, message: str, retryable: bool, dataset_id: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.detail = message
+        self.retryable = retryable
+        self.dataset_id = dataset_id
+
+
+class WaitTimeout(DatamillError, TimeoutError):
+    """The dataset was not ready in time; asking again goes on waiting for the same build."""
+
+
+class DownloadError(DatamillError):
+    """The archive could not be downloaded."""
+
+
+class Gone(DownloadError):
+    """The server does not have this file (any more); asking for the dataset again brings it back."""
+
+
+class DigestMismatch(DownloadError):
+    """What arrived is not what was announced: its SHA-256 differs."""
+
+
+class ArchiveError(DatamillError):
+    """The archive breaks the rules for archives; nothing of it was kept."""
+
+
+class RecordError(DatamillError):
+    """A TFRecord file is damaged or is not a TFRecord file."""
+
+
+class NotCached(DatamillError):
+    """The dataset is not in the cache of this machine."""
+
+
+class TensorFlowMissing(DatamillError):
+    """TensorFlow is not installed: `pip install 'datamill[tensorflow]'`."""
+
+
+def first_line(error: BaseException | Any) -> str:
+    """Return the first line of an error's text, or its type's name where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,87 @@
+"""What connects this process with a service: one session per service and process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datamill.runfile import Service
+    from datamill.subscription import Subscription
+    from datamill.tracker import Tracker
+
+REPEAT_SECS = 30.0
+"""How often a request without an answer is made again: a missed event must hang no training."""
+
+
+class Session(ABC):
+    """Asks for datasets and feeds their trackers. Safe for any thread."""
+
+    http_url: str | None
+    """The notifier, where it is known."""
+
+    @abstractmethod
+    def ask(self, tracker: Tracker) -> None:
+        """Ask for a tracker's dataset; go on asking until there is an answer.
+
+        Returns once the service has the request. Raises `ServiceUnavailable` if it can't be
+        reached.
+        """
+
+    @abstractmethod
+    def watch(self, tracker: Tracker) -> None:
+        """Feed a tracker without asking for its dataset. Raises `ServiceUnavailable`."""
+
+    @abstractmethod
+    def subscribe(self, pattern: str) -> Subscription:
+        """Return the events of a routing key pattern, from now on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the threads and connections."""
+
+
+_sessions: dict[Service, Session] = {}
+_guard = threading.Lock()
+
+
+def session_for(service: Service) -> Session:
+    """Return this process's session with a service."""
+    with _guard:
+        if service not in _sessions:
+            _sessions[service] = _open(service)
+        return _sessions[service]
+
+
+def _open(service: Service) -> Session:
+    if service.broker_url:
+        from datamill.broker_session import BrokerSession
+
+        return BrokerSession(service.broker_url, service.http_url)
+    from datamill.http_session import HttpSession
+
+    assert service.http_url
+    return HttpSession(service.http_url)
+
+
+def close_sessions() -> None:
+    """Close all sessions of this process; the next request opens one anew."""
+    with _guard:
+        sessions = list(_sessions.values())
+        _sessions.clear()
+    for session in sessions:
+        session.close()
+
+
+def _after_fork() -> None:
+    """Leave the parent's sessions to it: their threads are not in this process."""
+    global _guard
+    _guard = threading.Lock()
+    _sessions.clear()
+
+
+atexit.register(close_sessions)
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,171 @@
+"""Settings: `DATAMILL_*` over `datamill.toml` in the home over defaults, in one model.
+
+Read at the edge only (a command, the first call of a client), never at import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from datamill.errors import SettingsError
+
+SETTINGS_FILE = "datamill.toml"
+_SOURCE_SEPARATOR = re.compile(r"[,\n]|:(?=/(?!/)|git\+|index\+|https?://)")
+
+
+class DatasetSettings(BaseModel):
+    """One more dataset name: `[datasets.ecssd]`, `handler = "duts"`, `raw = "ECSSD"`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    handler: str | None = None
+    """The entry point's name of its handler; the dataset's name where it is not given."""
+    raw: str | None = None
+    """Its folder, below the raw root unless absolute; the handler's own choice by default."""
+
+
+class Settings(BaseSettings):
+    """Every setting, its unit and its default. None is needed on one machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DATAMILL_", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    home: Path = Path("~/.local/share/datamill")
+    """Catalog, store, environments and broker data of this machine."""
+    raw_root: Path | None = None
+    """Raw data, a folder per dataset; `<home>/raw` by default."""
+    broker_url: SecretStr | None = None
+    """An existing broker (`amqp://`, `amqps://`); without it `datamill up` starts its own."""
+    catalog_url: SecretStr | None = None
+    """The catalog's database, as SQLAlchemy writes it; `<home>/catalog.sqlite` by default."""
+    handler_sources: Annotated[tuple[str, ...], NoDecode] = ()
+    """Where handler packages come from, in order, separated by commas: folders of wheels,
+    `git+file://` and `git+https://` repositories, `index+https://…/simple#package=NAME`."""
+    datasets: dict[str, DatasetSettings] = Field(default_factory=dict)
+    """More dataset names, each with a handler and a raw folder."""
+
+    workers: Annotated[int, Field(ge=0, le=1024)] = Field(
+        default_factory=lambda: os.cpu_count() or 1
+    )
+    """Shard worker processes of a builder; 0 plans and packs, but makes no shards."""
+    lease_secs: Annotated[float, Field(gt=0)] = 30.0
+    """A piece of work whose owner shows no sign of life for so long is given to another."""
+    shard_timeout_secs: Annotated[float, Field(gt=0)] = 6 * 3600.0
+    """A handler that works longer on one shard is ended."""
+    shard_attempts: Annotated[int, Field(ge=1)] = 3
+    """How often a shard is tried before its build fails."""
+    stop_grace_secs: Annotated[float, Field(ge=0)] = 10.0
+    """How long a stopping builder goes on with the shards in hand before it hands them back."""
+    raw_digest: Literal["auto", "content", "stat"] = "auto"
+    """What tells one version of raw data from the next: the files' content, or their names,
+    sizes and modification times. `auto`: content, up to 4 GiB."""
+    store_budget_bytes: Annotated[int, Field(ge=0)] | None = None
+    """How much the store may hold."""
+
+    listen: str | None = None
+    """`host:port` of the notifier; a free port on loopback by default, kept with the home."""
+    public_url: str | None = None
+    """The notifier's address as clients reach it: the one that is put into events."""
+    admin_token: SecretStr | None = None
+    """What administration over HTTP asks for; `<home>/admin-token` (made at need) by default."""
+
+    url: str | None = None
+    """For clients: the notifier, where the broker can't be reached."""
+    cache: Path = Path("~/.cache/datamill")
+    """The trainer's download cache."""
+    cache_budget_bytes: Annotated[int, Field(ge=0)] = 100 * 1024**3
+    """How much the download cache may hold before the longest unused datasets go."""
+
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """Log lines for people or for machines; `auto`: text on a terminal, JSON otherwise."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least severe log lines that are written."""
+
+    @field_validator("handler_sources", mode="before")
+    @classmethod
+    def _split_sources(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return tuple(json.loads(value))
+        return tuple(part.strip() for part in _SOURCE_SEPARATOR.split(value) if part.strip())
+
+    @field_validator("home", "raw_root", "cache", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else Path(os.path.abspath(value.expanduser()))
+
+    @field_validator("broker_url", mode="after")
+    @classmethod
+    def _speaks_amqp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("amqp://", "amqps://")):
+            raise ValueError("must begin with amqp:// or amqps://")
+        return value
+
+    @field_validator("url", "public_url", mode="after")
+    @classmethod
+    def _speaks_http(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @property
+    def raw_folder(self) -> Path:
+        """The raw root, with its default filled."""
+        return self.raw_root or self.home / "raw"
+
+    @property
+    def catalog_address(self) -> str:
+        """The SQLAlchemy address of the catalog, with its default filled."""
+        if self.catalog_url:
+            return self.catalog_url.get_secret_value()
+        return f"sqlite:///{self.home / 'catalog.sqlite'}"
+
+    @property
+    def run_file(self) -> Path:
+        """Where `datamill up` says how it can be reached."""
+        return self.home / "run.json"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, the home's file."""
+        given = init_settings()
+        home = Path(
+            given.get("home") or os.environ.get("DATAMILL_HOME") or cls.model_fields["home"].default
+        )
+        file = TomlConfigSettingsSource(settings_cls, home.expanduser() / SETTINGS_FILE)
+        return init_settings, env_settings, file
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings in force; raise `SettingsError` that names the setting at fault."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        shown = "" if "url" in name.lower() else f" (it is {first['input']!r})"
+        raise SettingsError(f"DATAMILL_{name}: {first['msg']}{shown}") from error
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{SETTINGS_FILE}: {error}") from error

@@ -1,0 +1,68 @@
+"""Reading the records for training. TensorFlow is imported here only, and only when called."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from dataset_handlers.sdk.features import ClassLabel, Feature, Image, Tensor
+
+
+def batches(
+    files: list[str],
+    features: Mapping[str, Feature],
+    inputs: Collection[str],
+    batch_size: int,
+) -> Any:
+    """Return a `tf.data.Dataset` of `(inputs, targets)`, two dicts of decoded tensors.
+
+    Images are uint8 `[batch, height, width, channels]`, labels int64 `[batch]`, tensors
+    `[batch, *shape]` of their own type. Where sizes differ between records the batch is a
+    `tf.RaggedTensor`. Order is that of the files and the records in them.
+    """
+    import tensorflow as tf
+
+    description = {name: _description(tf, feature) for name, feature in features.items()}
+
+    def decode(serialised: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        parsed = tf.io.parse_single_example(serialised, description)
+        decoded = {name: _decoded(tf, parsed[name], f) for name, f in features.items()}
+        return (
+            {name: value for name, value in decoded.items() if name in inputs},
+            {name: value for name, value in decoded.items() if name not in inputs},
+        )
+
+    records = tf.data.TFRecordDataset(files).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    if any(_differs(feature) for feature in features.values()):
+        grouped = records.ragged_batch(batch_size)
+    else:
+        grouped = records.batch(batch_size)
+    return grouped.prefetch(tf.data.AUTOTUNE)
+
+
+def _description(tf: Any, feature: Feature) -> Any:
+    types = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
+    stored = types[feature.kind]
+    shape = feature.shape if isinstance(feature, Tensor) else ()
+    if shape and shape[0] is None:
+        return tf.io.FixedLenSequenceFeature(shape[1:], stored, allow_missing=True)
+    return tf.io.FixedLenFeature(shape, stored)
+
+
+def _decoded(tf: Any, value: Any, feature: Feature) -> Any:
+    if isinstance(feature, Image):
+        if feature.encoding == "jpeg":
+            # The exact inverse transform, not TensorFlow's faster default.
+            image = tf.io.decode_jpeg(value, feature.channels, dct_method="INTEGER_ACCURATE")
+        else:
+            image = tf.io.decode_png(value, feature.channels)
+        return tf.ensure_shape(image, (feature.height, feature.width, feature.channels))
+    if isinstance(feature, Tensor) and not isinstance(feature, ClassLabel):
+        return tf.cast(value, feature.dtype)
+    return value
+
+
+def _differs(feature: Feature) -> bool:
+    if isinstance(feature, Image):
+        return feature.height is None or feature.width is None
+    return isinstance(feature, Tensor) and None in feature.shape

@@ -1,0 +1,162 @@
+"""A handler that says what its items are and how one becomes records gets the rest here."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dataset_handlers import __version__
+from dataset_handlers.sdk import plan, shard, standalone
+from dataset_handlers.sdk.contract import DatasetHandler
+from dataset_handlers.sdk.errors import ConfigError, NoSourceItemsError, SourceReadError
+from dataset_handlers.sdk.features import Feature, features_json, label_names
+from dataset_handlers.sdk.options import BaseOptions, parse_options
+from dataset_handlers.sdk.records import Record
+from dataset_handlers.sdk.source import SourceItem
+
+
+class RecordHandler(DatasetHandler):
+    """The base of handlers that speak shard protocol 1 (see `dataset_handlers.sdk`)."""
+
+    shard_protocol: ClassVar[int] = 1
+    records_per_shard: ClassVar[int] = 256
+    """A hint for the builder: some tens of MB of images, some seconds of work."""
+    raw_folder: ClassVar[str | None] = None
+    """Folder below the raw root, where it is not the dataset's name."""
+
+    name: ClassVar[str]
+    """The entry point's name: for messages and file names."""
+    version: ClassVar[str] = __version__
+    layout: ClassVar[str]
+    """What the raw folder has to hold, in words, for the message when it does not."""
+    Options: ClassVar[type[BaseOptions]] = BaseOptions
+
+    options: BaseOptions
+
+    def __init__(self, config: dict[str, Any], base_data_path: str) -> None:
+        """Raise `ConfigError` if the config asks for what the handler does not do."""
+        super().__init__(config, base_data_path)
+        self.options = parse_options(self.Options, config, f"{self.name} {self.version}")
+        self.base_path = Path(base_data_path)
+
+    @abstractmethod
+    def source_items(self) -> Iterator[SourceItem]:
+        """Yield every source item, in any order; keys unique and the same on every machine."""
+
+    @abstractmethod
+    def features(self) -> dict[str, Feature]:
+        """Return what a record holds."""
+
+    @abstractmethod
+    def records(
+        self, item: SourceItem, variation: int, rng: np.random.Generator
+    ) -> Record | Iterable[Record]:
+        """Return one variation of one item: one record, or several where that is natural.
+
+        Take random numbers from `rng` alone. Raise `BadItemError` if the item can't be used.
+        """
+
+    @classmethod
+    def config_options(cls) -> dict[str, Any]:  # type: ignore[override]
+        """Return every option that is allowed, with its default."""
+        return cls.Options().model_dump(mode="json")
+
+    def resolved_config(self) -> dict[str, Any]:
+        """Return all options, defaults filled in, as JSON values."""
+        return self.options.model_dump(mode="json")
+
+    def feature_spec(self) -> dict[str, Any]:
+        """Return features.json's object and the class names of each label."""
+        features = self._checked_features()
+        return {"features": features_json(features), "labels": label_names(features)}
+
+    def plan_items(self, content_key: str) -> Iterator[dict[str, Any]]:
+        """Yield the source items in their final order, as JSON values."""
+        ordered = plan.in_order(self.source_items(), content_key)
+        if not ordered:
+            raise NoSourceItemsError(self._no_items())
+        self._checked_features()
+        for item in ordered[: self.options.max_items]:
+            yield {
+                "key": item.key,
+                "split": plan.split_of(item.key, self.options.seed, self.options.validation_share),
+                "records": self.options.variations_per_sample,
+                "files": dict(item.files),
+                "meta": dict(item.meta),
+            }
+
+    def write_shard(
+        self,
+        items: Iterable[Mapping[str, Any]],
+        path: str,
+        content_key: str,
+        progress: Callable[[int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Write the records of `items`, as `plan_items` gave them, into the file `path`."""
+        self.prepare_process()
+        return shard.write_shard(self, items, path, content_key, progress)
+
+    def prepare_process(self) -> None:
+        """Set what libraries of the handler need set in the process that writes shards."""
+
+    def as_tfrecord(self) -> list[str]:
+        """Write all shards into the current directory and return their paths.
+
+        `<name>-<split>.tfrecord-00000-of-00016`; files of these names are replaced. Raises
+        `HandlerError` where the current directory lies in the raw data.
+        """
+        folder = standalone.output_folder(self.base_path)
+        key = standalone.standalone_key(self.name, self.version, self.resolved_config())
+        write = partial(self.write_shard, content_key=key)
+        return standalone.write_all(
+            list(self.plan_items(key)),
+            write,
+            folder,
+            self.name,
+            self.records_per_shard,
+            self.options.max_bad_share,
+        )
+
+    def tf_records_mapper(self, files: list[str]) -> Any:
+        """Return batches `(inputs, targets)` as a `tf.data.Dataset`; needs TensorFlow."""
+        from dataset_handlers.sdk.mapper import batches
+
+        features = self.features_of(files)
+        self._check_inputs(features)
+        return batches(files, features, self.options.input_attributes, self.options.batch_size)
+
+    def features_of(self, files: list[str]) -> dict[str, Feature]:
+        """Return the features of records that are read where the raw data may not be.
+
+        Override it where `features()` looks at the raw data.
+        """
+        return self.features()
+
+    def read_source(self, relative_path: str) -> bytes:
+        """Return the bytes of a raw file. Raises `SourceReadError`."""
+        try:
+            return (self.base_path / relative_path).read_bytes()
+        except OSError as error:
+            raise SourceReadError(f"{relative_path} can't be read: {error.strerror}") from error
+
+    def _checked_features(self) -> dict[str, Feature]:
+        features = self.features()
+        self._check_inputs(features)
+        return features
+
+    def _check_inputs(self, features: Mapping[str, Feature]) -> None:
+        for name in self.options.input_attributes:
+            if name not in features:
+                raise ConfigError(
+                    f'input_attributes: "{name}" is not allowed: records of {self.name} hold '
+                    f"{', '.join(sorted(features))}"
+                )
+
+    def _no_items(self) -> str:
+        what = "has nothing of the kind" if self.base_path.is_dir() else "is missing"
+        return f"the raw folder {self.base_path} {what}: {self.name} reads {self.layout}"

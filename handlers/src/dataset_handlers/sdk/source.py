@@ -1,0 +1,34 @@
+"""Source items: what a handler reads, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataset_handlers.sdk.errors import BadItemError
+
+_PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class SourceItem:
+    """One raw thing and its annotation, named and found the same on every machine.
+
+    `files`: role → path relative to the raw folder, with "/". `meta`: whatever else the handler
+    wants to know when it makes records; JSON values.
+    """
+
+    key: str
+    files: Mapping[str, str]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def bad(cls, key: str, problem: str) -> SourceItem:
+        """Return an item of which the listing tells already that it can't be used."""
+        return cls(key, {}, {_PROBLEM: problem})
+
+    def check(self) -> None:
+        """Raise `BadItemError` if the item was bad when it was listed."""
+        if _PROBLEM in self.meta:
+            raise BadItemError(str(self.meta[_PROBLEM]))
