@@ -58,9 +58,16 @@ class Intake:
 
     def _refuse(self, change: Transaction, error: DecodeError) -> None:
         log.warning("a request was refused: %s", error)
-        if error.dataset_id:
+        if error.dataset_id and not self._others_wait(change, error.dataset_id):
             failure = Failure(Reason.INVALID_REQUEST, str(error))
             lifecycle.answer_failed(change, error.dataset_id, failure)
+
+    @staticmethod
+    def _others_wait(change: Transaction, dataset_id: str) -> bool:
+        """Return whether others wait for this id: a request with a field too many has the id of
+        the one without, and must not tell those who asked rightly that it failed."""
+        row = lifecycle.find_dataset(change.connection, dataset_id)
+        return row is not None and row.waiting > 0
 
     def _accept(
         self, change: Transaction, request: Request, message_ids: list[str], public_url: str

@@ -12,7 +12,8 @@ from datamill import topology
 from datamill.broker import BatchConsumer, SlotConsumer
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import Catalog
+from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog.states import BuildState
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import parse_source
@@ -44,6 +45,7 @@ class Builder:
         self._catalog = Catalog(settings.catalog_address)
         store = Store(home / "store")
         store.sweep()
+        _drop_packed_shards(self._catalog, store)
         self._identity = Identity(home / "builders")
         sources = settings.handler_sources or default_sources()
         environments = Environments(
@@ -132,6 +134,15 @@ class Builder:
         self._handlers.stop_all()
         self._identity.release()
         self._catalog.close()
+
+
+def _drop_packed_shards(catalog: Catalog, store: Store) -> None:
+    """Delete shard files that a builder left behind which was killed right after packing."""
+    for content_key in store.shard_folders():
+        with catalog.read() as connection:
+            build = lifecycle.find_build(connection, content_key)
+        if build is not None and build.state == BuildState.READY:
+            store.drop_shards(content_key)
 
 
 def default_sources() -> tuple[str, ...]:

@@ -84,6 +84,10 @@ class Store:
         """Delete all shard files of a build: they are in its archive now."""
         shutil.rmtree(self._shards / content_key, ignore_errors=True)
 
+    def shard_folders(self) -> list[str]:
+        """Return the content keys that have shard files."""
+        return sorted(folder.name for folder in self._shards.iterdir())
+
     # --- plans and wheels ---
 
     def plan_path(self, content_key: str, split: str) -> Path:

@@ -19,13 +19,12 @@ from datamill.broker import Publisher
 from datamill.broker.listener import EventListener, declare_topology
 from datamill.errors import DatamillError, DecodeError, Unroutable
 from datamill.events import decode_event
-from datamill.session import REPEAT_SECS, Session
+from datamill.session import PATIENCE_SECS, REPEAT_SECS, Session
 from datamill.subscription import Subscription
 from datamill.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
-_BIND_TIMEOUT_SECS = 15.0
 _IDLE_SECS = 5.0
 """A publishing connection that idles longer is closed: nobody answers its heartbeats."""
 _RETRY_SECS = 2.0
@@ -55,18 +54,18 @@ class BrokerSession(Session):
 
     # --- for any thread ---
 
-    def ask(self, tracker: Tracker) -> None:
+    def ask(self, tracker: Tracker, patience_secs: float = PATIENCE_SECS) -> None:
         """Listen for the dataset's events, then publish the request, confirmed."""
-        self.watch(tracker)
+        self.watch(tracker, patience_secs)
         self._publish(tracker)
         with self._guard:
             self._due[tracker] = time.monotonic() + self._repeat_secs
 
-    def watch(self, tracker: Tracker) -> None:
+    def watch(self, tracker: Tracker, patience_secs: float = PATIENCE_SECS) -> None:
         """Listen for the dataset's events."""
         with self._guard:
             self._trackers.setdefault(tracker.dataset_id, weakref.WeakSet()).add(tracker)
-        self._listener.bind(_key(tracker.dataset_id), _BIND_TIMEOUT_SECS)
+        self._listener.bind(_key(tracker.dataset_id), patience_secs)
 
     def subscribe(self, pattern: str) -> Subscription:
         """Return the events of a pattern; they arrive from now on."""
@@ -74,7 +73,7 @@ class BrokerSession(Session):
         with self._guard:
             self._subscriptions.append(subscription)
         try:
-            self._listener.bind(pattern, _BIND_TIMEOUT_SECS)
+            self._listener.bind(pattern, PATIENCE_SECS)
         except DatamillError:
             subscription.close()
             raise

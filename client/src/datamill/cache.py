@@ -131,6 +131,10 @@ class Cache:
             file.write_bytes(ready.encode())
             file.rename(self._ids / f"{ready.dataset_id}.json")
 
+    def remembers(self, dataset_id: str) -> bool:
+        """Return whether a dataset was ready once; `recall` tells whether it still is here."""
+        return (self._ids / f"{dataset_id}.json").exists()
+
     def recall(self, dataset_id: str) -> Ready | None:
         """Return the last `ready` event of a dataset that is in the cache, whole."""
         try:

@@ -85,7 +85,7 @@ class DownloadError(DatamillError):
 
 
 class Gone(DownloadError):
-    """The server does not have this file (any more); asking for the dataset again brings it back."""
+    """The server has no such file (any more); asking for the dataset again brings it back."""
 
 
 class DigestMismatch(DownloadError):

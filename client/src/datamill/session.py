@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 REPEAT_SECS = 30.0
 """How often a request without an answer is made again: a missed event must hang no training."""
 
+PATIENCE_SECS = 15.0
+"""How long a service that was reached before may take to come back."""
+
 
 class Session(ABC):
     """Asks for datasets and feeds their trackers. Safe for any thread."""
@@ -24,11 +27,11 @@ class Session(ABC):
     """The notifier, where it is known."""
 
     @abstractmethod
-    def ask(self, tracker: Tracker) -> None:
+    def ask(self, tracker: Tracker, patience_secs: float = PATIENCE_SECS) -> None:
         """Ask for a tracker's dataset; go on asking until there is an answer.
 
         Returns once the service has the request. Raises `ServiceUnavailable` if it can't be
-        reached.
+        reached; where it could before, only after `patience_secs`: it may be restarting.
         """
 
     @abstractmethod

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 10_000
 """How many events wait for a slow reader; then the oldest are dropped."""
 
-_PATTERN = re.compile(r"dataset\.(\*|[a-z]+)\.(\*|[0-9a-f]{64})|dataset\.#\Z")
+_PATTERN = re.compile(r"dataset\.(\*|[a-z]+)\.(\*|[0-9a-f]{64})|dataset\.#")
 
 
 class Subscription(Iterator[Event]):
@@ -27,6 +27,11 @@ class Subscription(Iterator[Event]):
         self._events: queue.Queue[Event | None] = queue.Queue(BACKLOG)
         self._closed = False
         self._matches = _compiled(pattern)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more events are taken."""
+        return self._closed
 
     def offer(self, routing_key: str, event: Event) -> None:
         """Take an event if it matches; called by the thread that receives events."""
@@ -69,11 +74,25 @@ class Subscription(Iterator[Event]):
         self.close()
 
 
+def subscribe(pattern: str = "dataset.*.*") -> Subscription:
+    """Return the events whose routing key matches, from now on: `"dataset.ready.*"`.
+
+    Close it, or use it in a `with`. Events are hints: some may come twice, or be missed while
+    there is no connection. Raises `InvalidRequest`, `ServiceUnavailable`.
+    """
+    from datamill.runfile import find_service
+    from datamill.session import session_for
+    from datamill.environment import settings_in_force
+
+    checked(pattern)
+    return session_for(find_service(settings_in_force())).subscribe(pattern)
+
+
 def checked(pattern: str) -> str:
     """Return a routing key pattern of events; raise `InvalidRequest` if it is none."""
     if not _PATTERN.fullmatch(pattern):
         raise InvalidRequest(
-            f"{pattern!r} is no pattern of events; use 'dataset.ready.*' or 'dataset.*.<dataset id>'"
+            f"{pattern!r} is no pattern of events: 'dataset.ready.*', 'dataset.*.<dataset id>'"
         )
     return pattern
 

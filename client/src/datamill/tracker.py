@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import uuid
+import weakref
 from collections.abc import Callable
 
 from datamill.events import (
@@ -47,6 +48,8 @@ class Tracker:
         self._changed = threading.Condition()
         self._changes = 0
         self._listeners: list[Callable[[Event], None]] = []
+        if request is not None:
+            _known[dataset_id] = self
 
     @property
     def answered(self) -> bool:
@@ -140,6 +143,15 @@ class Tracker:
     def _remove(self, listener: Callable[[Event], None]) -> None:
         with self._changed:
             self._listeners.remove(listener)
+
+
+_known: weakref.WeakValueDictionary[str, Tracker] = weakref.WeakValueDictionary()
+
+
+def tracker_of(dataset_id: str) -> Tracker | None:
+    """Return the last tracker that this process asked for a dataset with, if it is still used."""
+    tracker = _known.get(dataset_id)
+    return tracker if tracker is not None and tracker.pid == os.getpid() else None
 
 
 class _Listening:

@@ -9,7 +9,9 @@ from enum import Enum
 
 from datamill_notifier.ranges import ByteRange, Unsatisfiable, parse_range
 
-_ENTITY_TAG = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
+_TAG = r'(?:W/)?"[^\x00-\x20"\x7f]*"'
+_TAG_LIST = re.compile(rf"[ \t,]*(?:{_TAG}[ \t]*(?:,[ \t,]*|\Z))*\Z")
+_EACH_TAG = re.compile(r'(?P<weak>W/)?(?P<opaque>"[^"]*")')
 
 
 class Outcome(Enum):
@@ -60,9 +62,10 @@ def _ranged(field: str | None, size: int) -> Answer:
 def _any_matches(field: str, etag: str, *, weakly: bool) -> bool:
     if field.strip() == "*":
         return True
+    if _TAG_LIST.match(field) is None:
+        return False
     return any(
-        f'"{tag["opaque"]}"' == etag and (weakly or not tag["weak"])
-        for tag in _ENTITY_TAG.finditer(field)
+        tag["opaque"] == etag and (weakly or not tag["weak"]) for tag in _EACH_TAG.finditer(field)
     )
 
 

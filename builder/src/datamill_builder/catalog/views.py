@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, literal, select
 
-from datamill.events import Accepted, Failed, Planned, Ready, Reason
+from datamill.events import Accepted, Evicted, Failed, Planned, Ready, Reason
 from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.schema import builds, datasets, outbox, requests, shards, tasks
@@ -100,6 +100,12 @@ class DatasetView:
         assert row is not None
         failure = Failure(Reason(row.reason), row.message, bool(row.retryable))
         return lifecycle.failed_event(self.dataset_id, failure)
+
+    def evicted(self) -> Evicted | None:
+        """Return the event that says that it was removed; None where it was not."""
+        if self.state is not PublicState.EVICTED or self.build is None:
+            return None
+        return Evicted(dataset_id=self.dataset_id, content_key=self.build.content_key)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,9 @@ class HandlerPool:
         except DatamillError:
             OpenHandler(opening.key, process, {}, folder).close()
             raise
-        return OpenHandler(opening.key, process, info, folder)
+        # Known from here on by what its config was resolved to: that is what builds ask for.
+        resolved = replace(opening, config=info["config"], raw=info["raw"])
+        return OpenHandler(resolved.key, process, info, folder)
 
     def _give_back(self, handler: OpenHandler) -> None:
         with self._lock:

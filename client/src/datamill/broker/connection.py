@@ -122,10 +122,14 @@ def _host(url: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    while not str(error) and error.args and isinstance(error.args[0], BaseException):
-        error = error.args[0]
-    inner = getattr(error, "exceptions", None)
-    return str(inner[-1]) if inner else (str(error) or type(error).__name__)
+    """Return what the operating system said: pika wraps it in up to three errors."""
+    if inner := getattr(error, "exceptions", None):
+        return _reason(inner[-1])
+    if inner := getattr(error, "exception", None):
+        return _reason(inner)
+    if error.args and isinstance(error.args[0], BaseException):
+        return _reason(error.args[0])
+    return str(error) or type(error).__name__
 
 
 def _quiet_pika() -> None:

@@ -47,7 +47,7 @@ def _values(feature: Any) -> list[Any]:
 @cache
 def _example_class() -> Any:
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(_definition())  # type: ignore[no-untyped-call]
+    pool.Add(_definition())
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Example"))
 
 

@@ -25,7 +25,7 @@ class BaseOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     input_attributes: tuple[str, ...] = option(
-        (), "a list of features of the record, each once", min_length=1
+        ("image",), "a list of features of the record, each once", min_length=1
     )
     """Features that `tf_records_mapper` gives as inputs; the others are the targets."""
 

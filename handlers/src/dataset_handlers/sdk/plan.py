@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def in_order(items: Iterable[SourceItem], content_key: str) -> list[SourceItem]:
     Raises `HandlerError` if two items have the same key.
     """
     ordered = sorted(items, key=lambda item: (_digest("order", content_key, item.key), item.key))
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if one.key == other.key:
             raise HandlerError(f"source_items() gave the key {one.key} twice")
     return ordered

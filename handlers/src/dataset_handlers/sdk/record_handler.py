@@ -62,7 +62,7 @@ class RecordHandler(DatasetHandler):
         """
 
     @classmethod
-    def config_options(cls) -> dict[str, Any]:  # type: ignore[override]
+    def config_options(cls) -> dict[str, Any]:
         """Return every option that is allowed, with its default."""
         return cls.Options().model_dump(mode="json")
 
@@ -79,7 +79,7 @@ class RecordHandler(DatasetHandler):
         """Yield the source items in their final order, as JSON values."""
         ordered = plan.in_order(self.source_items(), content_key)
         if not ordered:
-            raise NoSourceItemsError(self._no_items())
+            raise self.no_source_items()
         self._checked_features()
         for item in ordered[: self.options.max_items]:
             yield {
@@ -144,6 +144,13 @@ class RecordHandler(DatasetHandler):
         except OSError as error:
             raise SourceReadError(f"{relative_path} can't be read: {error.strerror}") from error
 
+    def no_source_items(self) -> NoSourceItemsError:
+        """Return the error for a raw folder that is missing or holds none of the handler's."""
+        what = "holds nothing that is read" if self.base_path.is_dir() else "is missing"
+        return NoSourceItemsError(
+            f"the raw folder {self.base_path} {what}: {self.name} reads {self.layout}"
+        )
+
     def _checked_features(self) -> dict[str, Feature]:
         features = self.features()
         self._check_inputs(features)
@@ -156,7 +163,3 @@ class RecordHandler(DatasetHandler):
                     f'input_attributes: "{name}" is not allowed: records of {self.name} hold '
                     f"{', '.join(sorted(features))}"
                 )
-
-    def _no_items(self) -> str:
-        what = "has nothing of the kind" if self.base_path.is_dir() else "is missing"
-        return f"the raw folder {self.base_path} {what}: {self.name} reads {self.layout}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 
@@ -18,16 +19,17 @@ def visible_files(folder: Path, suffixes: Collection[str]) -> Iterator[str]:
     Hidden files (also macOS's `._name.jpg`) and what systems leave behind are left out. Nothing
     if there is no such folder.
     """
-    for name in _names(folder):
-        if Path(name).suffix.lower() in suffixes and (folder / name).is_file():
-            yield name
+    yield from sorted(_files(folder, suffixes))
+
+
+def holds_files(folder: Path, suffixes: Collection[str]) -> bool:
+    """Whether `visible_files` would yield any; looks no further than the first."""
+    return any(True for _ in _files(folder, suffixes))
 
 
 def visible_folders(folder: Path) -> Iterator[str]:
     """Yield the names of the folders in `folder`, hidden and systems' own left out, sorted."""
-    for name in _names(folder):
-        if (folder / name).is_dir():
-            yield name
+    yield from sorted(entry.name for entry in _entries(folder) if entry.is_dir())
 
 
 def portable(name: str) -> str:
@@ -40,9 +42,19 @@ def is_portable(name: str) -> bool:
     return portable(name) == name
 
 
-def _names(folder: Path) -> list[str]:
+def _files(folder: Path, suffixes: Collection[str]) -> Iterator[str]:
+    for entry in _entries(folder):
+        if PurePath(entry.name).suffix.lower() in suffixes and entry.is_file():
+            yield entry.name
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    # scandir knows of most entries what they are without asking for each: folders are large.
     try:
-        names = [entry.name for entry in folder.iterdir()]
+        entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(n for n in names if not n.startswith(".") and n.lower() not in _SYSTEM_NAMES)
+        return
+    with entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.name.lower() not in _SYSTEM_NAMES:
+                yield entry

@@ -1,7 +1,7 @@
 """The TFRecord file format, without TensorFlow.
 
 A record: its length (uint64, little-endian), the masked CRC-32C of these 8 bytes, the bytes, their
-masked CRC-32C. Source: tensorflow/core/lib/io/record_writer.h and tensorflow/core/lib/hash/crc32c.h.
+masked CRC-32C. Source: record_writer.h and crc32c.h below tensorflow/core/lib.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Mark(NamedTuple):
 
 def masked_crc(data: bytes) -> int:
     """Return the CRC-32C of `data`, rotated and offset as the format wants it."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
@@ -39,7 +39,7 @@ class TFRecordWriter:
     """Writes one file and its SHA-256; the file is on the disk when the context ends well."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = Path(path).open("wb")
+        self._file = Path(path).open("wb")  # noqa: SIM115 - closed by __exit__
         self._hash = hashlib.sha256()
         self.records = 0
         self.size_bytes = 0

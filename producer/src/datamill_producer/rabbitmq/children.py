@@ -30,7 +30,7 @@ class Surroundings:
         # would otherwise keep a reader of our pipes waiting.
         with self.output.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", _LAUNCHER, _mode(), str(os.getpid()), *command],
+                tied(command),
                 env=dict(self.environment),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -46,7 +46,7 @@ class Surroundings:
 class Child:
     """A running child and its process group."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | subprocess.Popen[str]
 
     def alive(self) -> bool:
         """Tell whether it still runs."""
@@ -58,13 +58,27 @@ class Child:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout_secs)
-        self.kill()
+            self._kill_group()
 
     def kill(self) -> None:
         """Kill it and its process group with SIGKILL; return when it is gone."""
+        if self.alive():
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        # Now or never: later the number of the group may be another's.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def tied(command: Sequence[str], number: signal.Signals = signal.SIGKILL) -> list[str]:
+    """Return the command that runs `command` and sends it a signal when this process is gone.
+
+    To be started at once, by the calling thread, in a process group of its own.
+    """
+    launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), _mode()]
+    return [*launcher, str(int(number)), str(os.getpid()), *command]
 
 
 def _mode() -> str:

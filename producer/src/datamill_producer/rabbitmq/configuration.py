@@ -114,7 +114,6 @@ def node_environment(
     """Return the environment in which server and tools know nothing of a system-wide node."""
     strange = ("RABBITMQ_", "ERL_", "LC_", "NOTIFY_SOCKET")
     kept = {name: value for name, value in inherited.items() if not name.startswith(strange)}
-    loopback_only = "-kernel inet_dist_use_interface {127,0,0,1}"
     return kept | {
         "HOME": str(folder),  # where the cookie is
         "LANG": "C.UTF-8",
@@ -139,8 +138,9 @@ def node_environment(
         # The tools listen too, each on a port that the system picks: several can run at once.
         "RABBITMQ_CTL_DIST_PORT_MIN": "0",
         "RABBITMQ_CTL_DIST_PORT_MAX": "0",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": loopback_only,
-        "RABBITMQ_CTL_ERL_ARGS": loopback_only,
+        # For every Erlang, the one too that the server starts to look for epmd: talk to other nodes
+        # over loopback only, and leave no epmd daemon behind where ours is gone.
+        "ERL_ZFLAGS": "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_PORT": str(ports["epmd"]),
         "ERL_EPMD_ADDRESS": LOOPBACK,
         # A node that can't boot says why in its log; a dump of its memory helps nobody here.

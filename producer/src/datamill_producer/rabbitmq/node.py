@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +93,7 @@ class PrivateNode:
                 if self._boot(deadline, last=attempt == BOOT_ATTEMPTS):
                     return
         except BaseException:
+            self.kill()  # a node that boots may not hear that it should stop
             self.stop()
             raise
 
@@ -147,35 +149,44 @@ class PrivateNode:
 
     def add_vhost(self, name: str) -> str:
         """Make a virtual host in which the user may do everything; return its address."""
-        self.ctl("import_definitions", stdin=json.dumps(vhost_definitions(name)))
+        # One call for host and rights. From a file: on 4.x the tool can't read its standard input.
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".json") as file:
+            json.dump(vhost_definitions(name), file)
+            file.flush()
+            self.ctl("import_definitions", file.name)
         return self.vhost_url(name)
 
     def delete_vhost(self, name: str) -> None:
         """Delete a virtual host with all that is in it."""
         self.ctl("delete_vhost", name)
 
-    def ctl(self, *arguments: str, stdin: str = "", tool: str = "rabbitmqctl") -> str:
+    def ctl(self, *arguments: str, tool: str = "rabbitmqctl") -> str:
         """Run one of RabbitMQ's command line tools on the node; return what it printed.
 
         Raises `NodeFailed` with its message where it does not succeed.
         """
+        process = subprocess.Popen(
+            [self._installation.scripts / tool, "--quiet", *arguments],
+            env=self._environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                [self._installation.scripts / tool, "--quiet", *arguments],
-                env=self._environment,
-                cwd=self.folder,
-                input=stdin,
-                capture_output=True,
-                text=True,
-                timeout=CTL_SECS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise NodeFailed(f"{tool} {arguments[0]} took more than {CTL_SECS:.0f} s") from error
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()
-            raise NodeFailed(f"{tool} {arguments[0]}: exit code {done.returncode}: {said}")
-        return done.stdout
+            said, complaint = process.communicate(timeout=CTL_SECS)
+        except BaseException as error:
+            Child(process).kill()  # with its process group: on 4.x the script does not exec
+            process.communicate()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise NodeFailed(f"{tool} {arguments[0]} took over {CTL_SECS:.0f} s") from error
+            raise
+        if process.returncode:
+            reason = (complaint or said).strip()
+            raise NodeFailed(f"{tool} {arguments[0]}: exit code {process.returncode}: {reason}")
+        return said
 
     def __enter__(self) -> PrivateNode:
         self.start()

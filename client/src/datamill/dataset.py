@@ -1,0 +1,227 @@
+"""A dataset that was asked for, as a training script sees it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datamill.archive import MANIFEST, Manifest
+from datamill.cache import Cache
+from datamill.download import ProgressCallback, Source
+from datamill.environment import settings_in_force
+from datamill.errors import Gone, NotCached, RequestFailed, ServiceUnavailable, WaitTimeout
+from datamill.events import Event, Ready
+from datamill.progress import progress_view
+from datamill.request import Request
+from datamill.runfile import Service, find_service
+from datamill.session import PATIENCE_SECS, session_for
+from datamill.settings import Settings
+from datamill.tracker import Tracker
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+log = logging.getLogger(__name__)
+
+PATIENCE_WITH_CACHE_SECS = 3.0
+_ASK_ANEW = 3
+"""How often a dataset is asked for again when it was removed before it could be fetched."""
+
+
+class Dataset:
+    """A dataset: asked for, perhaps still being built, perhaps on this machine already.
+
+    It may be used by several threads, and in a forked child (which asks again, for itself).
+    """
+
+    def __init__(self, request: Request, settings: Settings) -> None:
+        self.request = request
+        self._settings = settings
+        self.cache = Cache(settings.cache, settings.cache_budget_bytes)
+        self._service: Service | None = None
+        self._tracker = Tracker(request.dataset_id, request)
+        self._folder: Path | None = None
+        self._ask()
+
+    def __repr__(self) -> str:
+        name, version = self.request.dataset_name, self.request.handler_version
+        return f"<Dataset {name} {version} {self.id[:12]} {self.state}>"
+
+    @property
+    def id(self) -> str:
+        """The dataset id."""
+        return self.request.dataset_id
+
+    @property
+    def state(self) -> str:
+        """`asked`, `queued`, `building`, `ready` or `failed`."""
+        return self._tracker.state
+
+    @property
+    def http_url(self) -> str | None:
+        """The notifier, where it is known."""
+        return self._service.http_url if self._service else None
+
+    @property
+    def handler_name(self) -> str:
+        """The entry point's name of the handler: the dataset's, unless the settings say another."""
+        named = self._settings.datasets.get(self.request.dataset_name)
+        return (named.handler if named else None) or self.request.dataset_name
+
+    @property
+    def tracker(self) -> Tracker:
+        """What is known of the dataset; in a forked child, after asking again."""
+        if self._tracker.pid != os.getpid():
+            self._tracker = Tracker(self.id, self.request)
+            self._ask()
+        return self._tracker
+
+    def wait(self, timeout: float | None = None, progress: bool = False) -> Path:
+        """Wait until the dataset is ready, downloaded, verified and unpacked; return its folder.
+
+        `timeout` is in seconds, download included. Raises `RequestFailed` if it will not come,
+        `WaitTimeout`, `DownloadError`, `ArchiveError`.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        label = f"{self.request.dataset_name} {self.id[:8]}"
+        with progress_view(label, shown=progress) as view, self.tracker.listening(view.event):
+            for attempt in range(_ASK_ANEW + 1):
+                ready = self._await_ready(deadline)
+                try:
+                    self._folder = self._obtain(ready, _until(deadline, view.download))
+                    return self._folder
+                except Gone:
+                    if attempt == _ASK_ANEW or self._service is None:
+                        raise
+                    log.info("%s was removed before it could be fetched; asking anew", self.id[:12])
+                    self._ask_anew()
+        raise AssertionError("the last attempt returns or raises")
+
+    @property
+    def folder(self) -> Path:
+        """Where the unpacked dataset is; raises `NotCached` if it is not on this machine yet."""
+        if self._folder is None or not self._folder.is_dir():
+            ready = self._tracker.ready or self.cache.recall(self.id)
+            found = self.cache.find(ready.sha256) if ready else None
+            if found is None:
+                raise NotCached(f"{self.id[:12]} is not on this machine yet: call wait() first")
+            self._folder = found
+        return self._folder
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the dataset holds and what it was made from; raises `NotCached`."""
+        return Manifest.decode((self.folder / MANIFEST).read_bytes())
+
+    def files(self, split: str = "train") -> list[str]:
+        """Return the paths of a split's TFRecord files, in order; raises `NotCached`."""
+        return [str(self.folder / shard.file) for shard in self.manifest.of_split(split)]
+
+    def events(self) -> Iterator[Event]:
+        """Yield what happens to the dataset, from now on, until there is an answer."""
+        from datamill.event_feed import events_until_answer
+
+        return events_until_answer(self.tracker)
+
+    def as_dataset(
+        self,
+        split: str = "train",
+        *,
+        batch_size: int | None = None,
+        shuffle: bool | int = False,
+        repeat: bool | int = False,
+        use_handler: bool = False,
+    ) -> tf.data.Dataset[Any]:
+        """Return a `tf.data.Dataset` of decoded, typed features.
+
+        Before `wait` it starts on the first shards while the rest is built; the order of records
+        is the same either way. `shuffle` may be the buffer's size in records, `repeat` a number
+        of epochs; True means 10,000 records, and for ever.
+
+        `use_handler`: what the handler's own `tf_records_mapper` makes of the files; its package
+        must be installed here. It batches by itself.
+        """
+        from datamill import tf_data
+
+        options = tf_data.Options(batch_size=batch_size, shuffle=shuffle, repeat=repeat)
+        if use_handler:
+            return tf_data.by_handler(self, split, options)
+        return tf_data.by_features(self, split, options)
+
+    # --- asking ---
+
+    def _ask(self) -> None:
+        known = self.cache.remembers(self.id)
+        try:
+            self._service = find_service(self._settings)
+            patience_secs = PATIENCE_WITH_CACHE_SECS if known else PATIENCE_SECS
+            session_for(self._service).ask(self._tracker, patience_secs)
+        except ServiceUnavailable as error:
+            cached = self.cache.recall(self.id)
+            if cached is None:
+                raise
+            log.warning("%s: taking %s from the cache of this machine", error, self.id[:12])
+            self._service = None
+            self._tracker.feed(cached)
+
+    def _ask_anew(self) -> None:
+        assert self._service is not None
+        self.tracker.ask_anew()
+        session_for(self._service).ask(self.tracker)
+
+    # --- waiting ---
+
+    def _await_ready(self, deadline: float | None) -> Ready:
+        tracker = self.tracker
+        if not tracker.answered and not tracker.wanted:
+            self._ask_anew()  # it was ready once, and was evicted since
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            if not tracker.wait_until(lambda: tracker.answered, left):
+                raise WaitTimeout(
+                    f"{self.id[:12]} is not ready yet ({tracker.state}); "
+                    "waiting again goes on with the same build"
+                )
+            if ready := tracker.ready:
+                return ready
+            if failed := tracker.failed:
+                raise RequestFailed(failed.reason.value, failed.message, failed.retryable, self.id)
+
+    def _obtain(self, ready: Ready, progress: ProgressCallback) -> Path:
+        folder = self.cache.obtain(self._source(ready), ready.content_key, progress)
+        self.cache.remember(ready)
+        return folder
+
+    def _source(self, ready: Ready) -> Source:
+        urls = [ready.url]
+        if self._settings.url:
+            # An address that was set here on purpose is the one that can be reached from here.
+            urls.insert(0, f"{self._settings.url}/datasets/{ready.archive}")
+        return Source(tuple(dict.fromkeys(urls)), ready.bytes, ready.sha256)
+
+
+def _until(deadline: float | None, callback: ProgressCallback) -> ProgressCallback:
+    """Return a progress callback that also ends the download at the deadline."""
+
+    def report(done_bytes: int, total_bytes: int) -> None:
+        if deadline is not None and time.monotonic() > deadline and done_bytes < total_bytes:
+            raise WaitTimeout(f"{done_bytes} of {total_bytes} bytes came in time")
+        callback(done_bytes, total_bytes)
+
+    return report
+
+
+def request_dataset(
+    dataset_name: str, handler_version: str, dataset_config: dict[str, Any] | None = None
+) -> Dataset:
+    """Ask for a dataset; return at once, with the request confirmed by the service.
+
+    Raises `InvalidRequest`, `SettingsError`, or `ServiceUnavailable` (unless the dataset is in
+    the cache of this machine: then that is what one gets, with a warning).
+    """
+    request = Request.of(dataset_name, handler_version, dataset_config or {})
+    return Dataset(request, settings_in_force())

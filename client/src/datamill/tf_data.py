@@ -1,0 +1,169 @@
+"""`tf.data` datasets of decoded, typed features, by features.json alone or by the handler."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datamill.early import known_features, split_files
+from datamill.errors import DatamillError, TensorFlowMissing
+from datamill.features import Feature, parse_features
+
+if TYPE_CHECKING:
+    from datamill.dataset import Dataset
+
+log = logging.getLogger(__name__)
+
+HANDLERS_GROUP = "datamill.handlers"
+"""The entry points by which a handler package declares its handlers."""
+
+_SHUFFLE_RECORDS = 10_000
+_STORED_AS_FLOAT = ("float16", "bfloat16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How records become a training's input."""
+
+    batch_size: int | None = None
+    """Records per batch; None: no batches."""
+    shuffle: bool | int = False
+    """The shuffle buffer, in records; True: 10,000."""
+    repeat: bool | int = False
+    """Epochs; True: for ever."""
+
+
+def by_features(dataset: Dataset, split: str, options: Options) -> Any:
+    """Return a `tf.data.Dataset` of one dict per record, decoded as features.json says.
+
+    image: uint8 `[height, width, channels]`; class label: int64; tensor and scalar: their type
+    and shape; text: string.
+    """
+    tf = _tensorflow()
+    features = parse_features(known_features(dataset))
+
+    def paths() -> Iterator[str]:
+        yield from split_files(dataset, split)
+
+    files = tf.data.Dataset.from_generator(
+        paths, output_signature=tf.TensorSpec(shape=(), dtype=tf.string)
+    )
+    # One file after the other: that is what keeps the order of records.
+    records = files.flat_map(tf.data.TFRecordDataset)
+    if options.shuffle:
+        size = _SHUFFLE_RECORDS if options.shuffle is True else options.shuffle
+        records = records.shuffle(size)
+    decoded = records.map(
+        _decoder(tf, features), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    if options.repeat:
+        decoded = decoded.repeat(None if options.repeat is True else options.repeat)
+    if options.batch_size:
+        decoded = decoded.batch(options.batch_size)
+    return decoded.prefetch(tf.data.AUTOTUNE)
+
+
+def by_handler(dataset: Dataset, split: str, options: Options) -> Any:
+    """Return what the handler's `tf_records_mapper` makes of a split's files.
+
+    Raises `DatamillError` if no package here has the handler; `ValueError` for options that
+    would undo what the mapper does.
+    """
+    if options.batch_size or options.shuffle:
+        raise ValueError("a handler's mapper batches by itself: leave batch_size and shuffle out")
+    _tensorflow()
+    handler_class = _handler_class(dataset)
+    folder = dataset.wait()
+    handler = handler_class(dict(dataset.manifest.config), str(folder))
+    mapped = handler.tf_records_mapper(list(split_files(dataset, split)))
+    if options.repeat:
+        mapped = mapped.repeat(None if options.repeat is True else options.repeat)
+    return mapped
+
+
+def _handler_class(dataset: Dataset) -> Any:
+    name = dataset.handler_name
+    found = importlib.metadata.entry_points(group=HANDLERS_GROUP, name=name)
+    if not found:
+        raise DatamillError(
+            f"no handler {name!r} is installed here: install its package "
+            f"({dataset.request.handler_version}), or leave use_handler out"
+        )
+    entry_point = next(iter(found))
+    wanted = dataset.request.handler_version
+    if entry_point.dist is not None and entry_point.dist.version != wanted:
+        log.warning(
+            "%s %s maps records that version %s made",
+            entry_point.dist.name,
+            entry_point.dist.version,
+            wanted,
+        )
+    return entry_point.load()
+
+
+def _tensorflow() -> Any:
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise TensorFlowMissing from error
+    return tf
+
+
+def _decoder(tf: Any, features: list[Feature]) -> Any:
+    """Return a function from a serialised Example to a dict of tensors."""
+    stored = {feature.name: _stored(tf, feature) for feature in features}
+
+    def decode(record: Any) -> dict[str, Any]:
+        values = tf.io.parse_single_example(record, stored)
+        result: dict[str, Any] = {}
+        for feature in features:
+            place = result
+            for key in feature.path[:-1]:
+                place = place.setdefault(key, {})
+            place[feature.path[-1]] = _value(tf, feature, values[feature.name])
+        return result
+
+    return decode
+
+
+def _stored(tf: Any, feature: Feature) -> Any:
+    """Return how a feature lies in the Example: bytes, float32 or int64."""
+    if feature.kind in ("image", "text"):
+        return tf.io.FixedLenFeature((), tf.string)
+    dtype = tf.int64
+    if feature.dtype == "string":
+        dtype = tf.string
+    elif feature.dtype in _STORED_AS_FLOAT:
+        dtype = tf.float32
+    if None in feature.shape:
+        return tf.io.FixedLenSequenceFeature((), dtype, allow_missing=True)
+    return tf.io.FixedLenFeature(feature.shape, dtype)
+
+
+def _value(tf: Any, feature: Feature, value: Any) -> Any:
+    match feature.kind:
+        case "image":
+            return _image(tf, feature, value)
+        case "tensor":
+            if None in feature.shape:
+                sizes = [-1 if size is None else size for size in feature.shape]
+                value = tf.ensure_shape(tf.reshape(value, sizes), feature.shape)
+            return value if feature.dtype == "string" else tf.cast(value, feature.dtype)
+        case _:
+            return value
+
+
+def _image(tf: Any, feature: Feature, value: Any) -> Any:
+    channels = feature.shape[-1] or 0
+    match feature.encoding:
+        case "jpeg":
+            # TensorFlow's default is a faster, slightly different transform (its own words).
+            image = tf.io.decode_jpeg(value, channels=channels, dct_method="INTEGER_ACCURATE")
+        case "png":
+            image = tf.io.decode_png(value, channels=channels, dtype=feature.dtype)
+        case _:
+            image = tf.io.decode_image(value, channels=channels, expand_animations=False)
+    return tf.ensure_shape(image, feature.shape)

@@ -1,0 +1,106 @@
+"""DUTS: pictures with masks of what stands out in them (salient object detection).
+
+`DUTS-TR-Image/<name>.jpg` and `DUTS-TR-Mask/<name>.png`. Source of the layout: L. Wang et al.,
+"Learning to Detect Salient Objects with Image-Level Supervision", CVPR 2017, DUTS-TR.
+
+Masks: 8-bit grey, 1-bit and colour files are all taken as grey, 0 to 255; soft edges stay as they
+are. Bad items are a picture or mask without its partner, a mask of another size than its picture
+(both upright), and a mask without any salient pixel: in this data set every picture shows a salient
+object, so an empty mask is an annotation that went wrong. What a crop shows may well be empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from dataset_handlers.image_handler import ImageHandler, LastItem
+from dataset_handlers.image_options import ImageOptions
+from dataset_handlers.operations.arrays import Pixels
+from dataset_handlers.operations.encode import encode_png
+from dataset_handlers.sdk.errors import BadItemError
+from dataset_handlers.sdk.features import Feature, Image
+from dataset_handlers.sdk.option_types import SIZE_ALLOWED, Size, option
+from dataset_handlers.sdk.options import BaseOptions
+from dataset_handlers.sdk.source import SourceItem
+from dataset_handlers.sdk.source_files import NOT_UTF8, is_portable, portable, visible_files
+
+IMAGES, MASKS = "DUTS-TR-Image", "DUTS-TR-Mask"
+
+
+class DutsOptions(ImageOptions):
+    """Those of all handlers of images."""
+
+    input_attributes: tuple[Literal["image", "mask"], ...] = option(
+        ("image",), 'a list of "image", "mask", each once', min_length=1
+    )
+    image_size: Size | None = option((320, 320), f"null or {SIZE_ALLOWED}")
+
+
+class _Pair(NamedTuple):
+    image: Pixels
+    mask: Pixels
+
+
+class DutsHandler(ImageHandler):
+    """Pairs of a picture (JPEG) and a mask (PNG, one channel) of the same size."""
+
+    name: ClassVar[str] = "duts"
+    layout: ClassVar[str] = f"{IMAGES}/*.jpg and {MASKS}/*.png of the same names"
+    Options: ClassVar[type[BaseOptions]] = DutsOptions
+    options: DutsOptions
+
+    def __init__(self, config: dict[str, Any], base_data_path: str) -> None:
+        super().__init__(config, base_data_path)
+        self._pair = LastItem(self._load)
+
+    def source_items(self) -> Iterator[SourceItem]:
+        """Yield pairs, and as bad items pictures and masks without a partner."""
+        masks: dict[str, list[str]] = {}
+        for name in visible_files(self.base_path / MASKS, {".png"}):
+            masks.setdefault(PurePosixPath(name).stem, []).append(name)
+        paired = set()
+        for name in visible_files(self.base_path / IMAGES, {".jpg", ".jpeg"}):
+            stem = PurePosixPath(name).stem
+            paired.add(stem)
+            yield _item(name, stem, masks.get(stem, []))
+        for stem in masks.keys() - paired:
+            for name in masks[stem]:
+                key = f"{MASKS}/{portable(name)}"
+                yield SourceItem.bad(key, f"a mask without its image {IMAGES}/{portable(stem)}.jpg")
+
+    def features(self) -> dict[str, Feature]:
+        """`image`: JPEG, RGB. `mask`: PNG, 0 (background) to 255 (salient)."""
+        height, width = self.options.record_size
+        return {"image": self.jpeg_feature(), "mask": Image(height, width, 1, "png")}
+
+    def records(self, item: SourceItem, variation: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Return one variation of a pair."""
+        pair = self._pair(item)
+        geometry = self.geometry(pair.image, rng)
+        return {
+            "image": self.jpeg(geometry.apply(pair.image), rng),
+            "mask": encode_png(geometry.apply(pair.mask, mask=True)),
+        }
+
+    def _load(self, item: SourceItem) -> _Pair:
+        image, mask = self.color(item, "image"), self.grey(item, "mask")
+        if mask.size != image.size:
+            raise BadItemError(f"the mask is {list(mask.size)}, its image {list(image.size)}")
+        if not mask.pixels.any():
+            raise BadItemError("the mask has no salient pixel")
+        return _Pair(self.sized(image.pixels), self.sized(mask.pixels, mask=True))
+
+
+def _item(image: str, stem: str, masks: list[str]) -> SourceItem:
+    key = f"{IMAGES}/{portable(image)}"
+    if not masks:
+        return SourceItem.bad(key, f"an image without its mask {MASKS}/{portable(stem)}.png")
+    if len(masks) > 1:
+        return SourceItem.bad(key, f"an image with {len(masks)} masks: {', '.join(masks)}")
+    if not is_portable(image):
+        return SourceItem.bad(key, NOT_UTF8)
+    return SourceItem(key, {"image": key, "mask": f"{MASKS}/{masks[0]}"})

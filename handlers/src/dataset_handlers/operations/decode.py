@@ -1,0 +1,159 @@
+"""Decode image files, whatever they are called, into upright 8-bit pixels.
+
+What the file holds counts, not its name. On purpose:
+- The EXIF orientation is applied. Malformed EXIF is ignored.
+- Grey becomes RGB by repetition, RGB becomes grey by ITU-R BT.601's weights, CMYK and other colour
+  spaces become RGB by Pillow's formulas (no colour profiles), palettes are looked up.
+- Transparent parts show white in a picture, as on a page, and black in a mask.
+- 16 bits per channel keep the upper 8. 32-bit and floating-point images have no defined white and
+  are refused.
+- Of several pictures in a file (animated GIF, MPO, pages of a TIFF) the first is taken.
+- A truncated file is refused, even if most of it could be shown. Damage that leaves a decodable
+  file can't be seen here.
+- More than `max_pixels` are refused from the header, before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from dataset_handlers.operations.arrays import Pixels, Size
+from dataset_handlers.operations.file_kind import describe_other_file
+from dataset_handlers.operations.orientation import UPRIGHT, orientation_of, turn_upright
+from dataset_handlers.operations.pillow_limit import without_pillow_limit
+from dataset_handlers.sdk.errors import BadItemError
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
+"""JPEG includes MPO, a JPEG with more JPEGs behind it."""
+
+_WHITE, _BLACK = 255, 0
+_END_OF_IMAGE = b"\xff\xd9"
+_TAIL_BYTES = 4096
+# Pillow's decoders raise all of these on files that are broken in some way.
+_BROKEN = (
+    OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError,
+    RuntimeError, EOFError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+class Decoded(NamedTuple):
+    """An upright image, and the size that it has in its file."""
+
+    pixels: Pixels
+    size: Size
+
+
+def decode_color(data: bytes, max_pixels: int, at_least: Size | None = None) -> Decoded:
+    """Return uint8 `[height, width, 3]`, RGB. Raises `BadItemError`.
+
+    With `at_least`, a large JPEG may come reduced to 1/2, 1/4 or 1/8, its sides not below
+    `at_least`: the decoder then leaves out work. Only where the sides can be divided exactly, so
+    that no pixel moves against those of a mask.
+    """
+    image = _open(data, max_pixels)
+    if _is_plain_jpeg(image, data):
+        return _decode_jpeg(image, data, cv2.IMREAD_COLOR_RGB, at_least)
+    return _decode_with_pillow(image, "RGB", _WHITE)
+
+
+def decode_grey(data: bytes, max_pixels: int, at_least: Size | None = None) -> Decoded:
+    """Return uint8 `[height, width]`. Raises `BadItemError`."""
+    image = _open(data, max_pixels)
+    if _is_plain_jpeg(image, data):
+        return _decode_jpeg(image, data, cv2.IMREAD_GRAYSCALE, at_least)
+    return _decode_with_pillow(image, "L", _BLACK)
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    """Read the header."""
+    try:
+        with warnings.catch_warnings(), without_pillow_limit():
+            warnings.simplefilter("ignore")  # of malformed metadata
+            image = Image.open(BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise BadItemError(describe_other_file(data)) from error
+    except _BROKEN as error:
+        raise BadItemError(f"its header is broken ({error})") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadItemError(
+            f"{width}x{height} is {width * height} pixels, max_pixels allows {max_pixels}"
+        )
+    return image
+
+
+def _is_plain_jpeg(image: Image.Image, data: bytes) -> bool:
+    """Whether OpenCV decodes the file as well as Pillow does, and faster.
+
+    A file that ends with the end marker is not cut off; OpenCV might fill a missing end with grey.
+    """
+    ends = data[-_TAIL_BYTES:].rstrip(b"\0").endswith(_END_OF_IMAGE)
+    return image.format == "JPEG" and image.mode in ("RGB", "L") and ends
+
+
+def _decode_jpeg(image: Image.Image, data: bytes, flags: int, at_least: Size | None) -> Decoded:
+    orientation = orientation_of(image)
+    size = (image.height, image.width) if orientation in UPRIGHT else image.size
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION | _reduction(size, at_least)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise BadItemError("it can't be decoded: a broken JPEG") from error
+    if pixels is None:
+        raise BadItemError("it can't be decoded: a broken JPEG")
+    return Decoded(turn_upright(pixels, orientation), size)
+
+
+def _reduction(size: Size, at_least: Size | None) -> int:
+    """Return OpenCV's flag for the largest reduction that is allowed, or 0."""
+    if at_least is None:
+        return 0
+    height, width = size
+    for divisor, flag in (
+        (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+        (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+        (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+    ):
+        exact = height % divisor == 0 and width % divisor == 0
+        if exact and height // divisor >= at_least[0] and width // divisor >= at_least[1]:
+            return int(flag)
+    return 0
+
+
+def _decode_with_pillow(image: Image.Image, mode: str, background: int) -> Decoded:
+    try:
+        with warnings.catch_warnings(), without_pillow_limit():
+            warnings.simplefilter("ignore")
+            # Before its EXIF is asked for: Pillow loads a PNG for that, and a second load of a
+            # broken one succeeds.
+            image.load()
+            # Pillow turns TIFFs upright itself.
+            orientation = 1 if image.format == "TIFF" else orientation_of(image)
+            pixels = turn_upright(_eight_bits(image, mode, background), orientation)
+    except _BROKEN as error:
+        raise BadItemError(f"it can't be decoded ({error})") from error
+    return Decoded(pixels, (pixels.shape[0], pixels.shape[1]))
+
+
+def _eight_bits(image: Image.Image, mode: str, background: int) -> Pixels:
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise BadItemError("its pixels have 32 bits: what is white is not defined")
+    if image.has_transparency_data:
+        image = _on_background(image.convert("RGBA"), background)
+    return np.asarray(image.convert(mode))
+
+
+def _on_background(image: Image.Image, background: int) -> Image.Image:
+    page = Image.new("RGBA", image.size, (background, background, background, 255))
+    return Image.alpha_composite(page, image)

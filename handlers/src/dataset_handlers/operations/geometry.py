@@ -1,0 +1,61 @@
+"""All that moves pixels, chosen once and done alike to a picture and to what belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dataset_handlers.operations.arrays import Pixels, Size
+from dataset_handlers.operations.crop import Window, centred_window, random_centred_window
+from dataset_handlers.operations.flip import flip_horizontally
+from dataset_handlers.operations.rotate import Positions, rotated_positions
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Rotate an image of `size`, cut out `window`, flip. Only pixels of the window are computed."""
+
+    size: Size
+    window: Window
+    degrees: float = 0.0
+    flipped: bool = False
+
+    def apply(self, pixels: Pixels, *, mask: bool = False) -> Pixels:
+        """Return the image after it; a mask gets no values that it did not have.
+
+        Without rotation and flip this is a view. Raises ValueError for an image of another size.
+        """
+        if pixels.shape[:2] != self.size:
+            raise ValueError(f"an image of {pixels.shape[:2]}, the geometry is for {self.size}")
+        if self.degrees:
+            pixels = self._positions.take(pixels, nearest=mask)
+        else:
+            pixels = self.window.cut(pixels)
+        return flip_horizontally(pixels) if self.flipped else pixels
+
+    @cached_property
+    def _positions(self) -> Positions:
+        return rotated_positions(self.size, self.degrees, self.window)
+
+
+def random_geometry(
+    size: Size,
+    *,
+    crop_size: Size | None,
+    random_crop: bool,
+    rotate_degrees: float,
+    flip_probability: float,
+    rng: np.random.Generator,
+) -> Geometry:
+    """Return a geometry: the angle uniform, the window as `crop` says, flipped or not.
+
+    Raises `BadItemError` if an image of `size` is smaller than `crop_size`.
+    """
+    degrees = rng.uniform(-rotate_degrees, rotate_degrees) if rotate_degrees else 0.0
+    if crop_size and random_crop:
+        window = random_centred_window(size, crop_size, rng)
+    else:
+        window = centred_window(size, crop_size or size)
+    return Geometry(size, window, degrees, bool(rng.random() < flip_probability))

@@ -1,0 +1,40 @@
+"""The EXIF tag Orientation: how a camera was held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+from PIL import ExifTags, Image
+
+from dataset_handlers.operations.arrays import Pixels
+
+UPRIGHT = frozenset({1, 2, 3, 4})
+"""Orientations that leave width and height what they are."""
+
+# What makes an image of each orientation upright. Source: Exif 2.32 (CIPA DC-008), tag 274.
+_TURNS: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: cv2.flip(pixels, 1),
+    3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
+    4: lambda pixels: cv2.flip(pixels, 0),
+    5: lambda pixels: cv2.transpose(pixels),
+    6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda pixels: cv2.flip(cv2.transpose(pixels), -1),
+    8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the orientation, 1 to 8; 1 (upright) where none is given or EXIF is malformed."""
+    if image.format == "JPEG" and "exif" not in image.info and "xmp" not in image.info:
+        return 1
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError):
+        return 1
+    return orientation if orientation in _TURNS else 1
+
+
+def turn_upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Return the image as it is meant to be seen."""
+    return _TURNS[orientation](pixels) if orientation in _TURNS else pixels

@@ -1,0 +1,29 @@
+"""Resize to a height and width; proportions are not kept."""
+
+from __future__ import annotations
+
+import cv2
+
+from dataset_handlers.operations.arrays import Pixels, Size
+
+
+def resize(pixels: Pixels, size: Size, *, nearest: bool = False) -> Pixels:
+    """Return the image in `size`.
+
+    An axis that shrinks takes the mean of the area that a pixel covers, one that grows is
+    interpolated linearly: cubic overshoots at edges, and differs between processors in OpenCV 5.
+    `nearest`, for masks, makes no values that were not there, and takes the pixel whose centre is
+    nearest (OpenCV's INTER_NEAREST would take the one above and left).
+    """
+    if nearest:
+        return _resized(pixels, size, cv2.INTER_NEAREST_EXACT)
+    height, width = pixels.shape[:2]
+    smaller = (min(size[0], height), min(size[1], width))
+    return _resized(_resized(pixels, smaller, cv2.INTER_AREA), size, cv2.INTER_LINEAR)
+
+
+def _resized(pixels: Pixels, size: Size, interpolation: int) -> Pixels:
+    if pixels.shape[:2] == size:
+        return pixels
+    resized: Pixels = cv2.resize(pixels, (size[1], size[0]), interpolation=interpolation)
+    return resized

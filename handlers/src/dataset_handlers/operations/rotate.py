@@ -1,0 +1,94 @@
+"""Rotate, without black corners.
+
+An image that is rotated by θ about its centre covers, of its own frame, all of a centred rectangle
+of the same proportions, smaller by k: width and height of that rectangle, rotated back, have to fit
+into the image, k (w |cos θ| + h |sin θ|) ≤ w and k (w |sin θ| + h |cos θ|) ≤ h. That rectangle is
+enlarged to the whole frame.
+
+Positions are computed in integers once per image, for the picture and its mask alike:
+cv2.warpAffine gives other pixels on processors without AVX2; cv2.remap with positions in its own
+fixed-point format does not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dataset_handlers.operations.arrays import Pixels, Size
+from dataset_handlers.operations.crop import Window
+from dataset_handlers.sdk.errors import BadItemError
+
+_LARGEST_SIDE = 32_767
+"""cv2.remap takes positions of 16 bit."""
+_FRACTION_BITS = 14
+_REMAP_BITS = 5
+"""cv2.remap interpolates in steps of 1/32 pixel (INTER_BITS)."""
+_DIGITS = 12
+"""Sines are rounded to this, since mathematics libraries differ in the last digit."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """For every pixel of the result, where it comes from, as cv2.remap takes it."""
+
+    whole: npt.NDArray[np.int16]
+    parts: npt.NDArray[np.uint16]
+
+    def take(self, pixels: Pixels, *, nearest: bool) -> Pixels:
+        """Return the rotated image; `nearest`, for masks, makes no new values."""
+        interpolation = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        taken: Pixels = cv2.remap(
+            pixels, self.whole, self.parts, interpolation, borderMode=cv2.BORDER_REPLICATE
+        )
+        return taken
+
+
+def inscribed_scale(size: Size, degrees: float) -> float:
+    """Return k of the module's formula: 1 without rotation, smaller with."""
+    height, width = size
+    cosine, sine = (abs(value) for value in _cosine_and_sine(degrees))
+    return min(width / (width * cosine + height * sine), height / (width * sine + height * cosine))
+
+
+def rotated_positions(size: Size, degrees: float, window: Window) -> Positions:
+    """Return where the pixels of `window` come from, in an image rotated counter-clockwise.
+
+    Raises `BadItemError` for an image with a side above 32,767.
+    """
+    if max(size) > _LARGEST_SIDE:
+        raise BadItemError(f"an image of {list(size)} is too large to be rotated")
+    cosine, sine = _cosine_and_sine(degrees)
+    scale = inscribed_scale(size, degrees)
+    # Distances of pixel centres from the image's centre; down is positive.
+    down = np.arange(window.top, window.top + window.height) + (1 - size[0]) / 2
+    right = np.arange(window.left, window.left + window.width) + (1 - size[1]) / 2
+    x = _sums(-scale * sine * down, scale * cosine * right + (size[1] - 1) / 2)
+    y = _sums(scale * cosine * down, scale * sine * right + (size[0] - 1) / 2)
+    mask = (1 << _REMAP_BITS) - 1
+    whole = np.empty((window.height, window.width, 2), np.int16)
+    whole[..., 0] = x >> _REMAP_BITS
+    whole[..., 1] = y >> _REMAP_BITS
+    parts = ((y & mask) << _REMAP_BITS) + (x & mask)
+    return Positions(whole, parts.astype(np.uint16))
+
+
+def _sums(
+    rows: npt.NDArray[np.floating], columns: npt.NDArray[np.floating]
+) -> npt.NDArray[np.int32]:
+    """Return rows + columns in 1/32 pixels: the outer sum of two vectors, in integers."""
+    one = 1 << _FRACTION_BITS
+    drop = _FRACTION_BITS - _REMAP_BITS
+    fine_rows = np.rint(rows * one).astype(np.int32) + (1 << (drop - 1))
+    fine_columns = np.rint(columns * one).astype(np.int32)
+    sums: npt.NDArray[np.int32] = (fine_rows[:, np.newaxis] + fine_columns) >> drop
+    return sums
+
+
+def _cosine_and_sine(degrees: float) -> tuple[float, float]:
+    angle = math.radians(degrees)
+    return round(math.cos(angle), _DIGITS), round(math.sin(angle), _DIGITS)

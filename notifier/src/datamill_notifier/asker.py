@@ -1,0 +1,63 @@
+"""Publishing requests that came over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+from datamill import topology
+from datamill.broker import Publisher
+from datamill.errors import BrokerRefused, ServiceUnavailable, first_line
+from datamill.request import Request
+from datamill_notifier.call_thread import CallThread
+from datamill_notifier.problems import unavailable
+
+log = logging.getLogger(__name__)
+
+_MAX_WAITING = 100
+_WAIT_SECS = 30.0
+
+
+class Asker:
+    """Publishes requests in a thread of its own; belongs to the event loop."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._publisher = Publisher(broker_url, "datamill notifier requests")
+        self._thread = CallThread("ask")
+        self._waiting = 0
+
+    async def ask(self, request: Request) -> str:
+        """Return the message's id once the broker has the request.
+
+        Raises the problem that answers where it can't be told that the broker has it; asking
+        twice is harmless.
+        """
+        if self._waiting >= _MAX_WAITING:
+            raise unavailable("too many requests are waiting for the broker: come back in a moment")
+        message_id = str(uuid.uuid4())
+        self._waiting += 1
+        publishing = self._thread.call(lambda: self._publish(request, message_id))
+        publishing.add_done_callback(self._over)
+        try:
+            await asyncio.wait_for(asyncio.shield(publishing), _WAIT_SECS)
+        except (ServiceUnavailable, BrokerRefused) as error:
+            log.warning("a request could not be published: %s", error)
+            raise unavailable(first_line(error)) from error
+        except TimeoutError as error:
+            raise unavailable("the broker takes its time: ask again in a moment") from error
+        return message_id
+
+    def _publish(self, request: Request, message_id: str) -> None:
+        key = topology.request_key(request.dataset_name)
+        self._publisher.publish(topology.REQUESTS_EXCHANGE, key, request.encode(), message_id)
+
+    def _over(self, publishing: asyncio.Future[None]) -> None:
+        self._waiting -= 1
+        if not publishing.cancelled():
+            publishing.exception()  # it was answered, or its sender has left
+
+    def close(self) -> None:
+        """Close the connection; what is not published yet is not."""
+        self._thread.call(self._publisher.close)
+        self._thread.stop()

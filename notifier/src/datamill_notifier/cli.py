@@ -1,0 +1,76 @@
+"""`datamill notifier`: tells and serves, alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import click
+
+from datamill import exits, logs
+from datamill.errors import (
+    BrokerRefused,
+    DatamillError,
+    SettingsError,
+    TopologyMismatch,
+    first_line,
+)
+from datamill.settings import Settings, load_settings
+from datamill_builder.catalog import CatalogTooNew
+from datamill_notifier.server import serve
+
+log = logging.getLogger(__name__)
+
+_EXIT_CODES: tuple[tuple[type[DatamillError], int], ...] = (
+    (BrokerRefused, exits.EX_NOPERM),
+    (TopologyMismatch, exits.EX_CONFIG),
+    (CatalogTooNew, exits.EX_CONFIG),
+    (SettingsError, exits.EX_CONFIG),
+)
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen; DATAMILL_LISTEN.")
+@click.option(
+    "--public-url", metavar="URL", help="How clients reach it; DATAMILL_PUBLIC_URL.", default=None
+)
+def notifier(listen: str | None, public_url: str | None) -> None:
+    """Serve files, events and states over HTTP, until SIGTERM or Ctrl-C.
+
+    Exits 0 when stopped, 69 when catalog or port can't be used, 77 when the broker refuses the
+    login, 78 when a setting is wrong or the broker holds queues of another kind. A broker that
+    is away is waited for; files are served meanwhile.
+    """
+    sys.exit(_run(listen, public_url))
+
+
+def _run(listen: str | None, public_url: str | None) -> int:
+    try:
+        settings = load_settings(listen=listen, public_url=public_url)
+        logs.configure(settings, "notifier")
+        asyncio.run(_serve_until_signalled(settings))
+    except DatamillError as error:
+        click.echo(f"datamill notifier: {logs.without_passwords(first_line(error))}", err=True)
+        return next(
+            (code for kind, code in _EXIT_CODES if isinstance(error, kind)), exits.EX_UNAVAILABLE
+        )
+    return exits.EX_OK
+
+
+async def _serve_until_signalled(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(settings, stop)
+
+
+def main() -> None:
+    """Run as a command of its own."""
+    notifier()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""What the catalog knows, as JSON documents."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from datamill.events import Event
+from datamill_builder.catalog.views import DatasetView, LoggedRequest
+from datamill_notifier.looking import Closely
+
+Document = dict[str, Any]
+
+
+def written_time(secs: float | None) -> str | None:
+    """Return seconds since the epoch as RFC 3339, UTC, milliseconds."""
+    if secs is None:
+        return None
+    moment = datetime.fromtimestamp(secs, UTC).isoformat(timespec="milliseconds")
+    return moment.replace("+00:00", "Z")
+
+
+def summary(view: DatasetView) -> Document:
+    """Return a dataset in a list."""
+    dataset, build = view.dataset, view.build
+    return {
+        "dataset_id": dataset.dataset_id,
+        "dataset_name": dataset.dataset_name,
+        "handler_version": dataset.handler_version,
+        "dataset_config": json.loads(dataset.config),
+        "state": view.state,
+        "content_key": dataset.content_key,
+        "archive": build.archive if build else None,
+        "bytes": build.bytes if build else None,
+        "records": build.records if build else None,
+        "shards": build.shards if build else None,
+        "shards_done": view.shards_done,
+        "records_done": view.records_done,
+        "waiting": dataset.waiting,
+        "requests": view.requests,
+        "created_at": written_time(dataset.created_at),
+        "ended_at": written_time(_ended_at(view)),
+    }
+
+
+def state(closely: Closely, public_url: str) -> Document:
+    """Return everything about a dataset."""
+    view = closely.view
+    return summary(view) | {
+        "ready": _event(view.ready(public_url)),
+        "failed": _event(view.failed()),
+        "planned": _event(view.planned()),
+        "shard_list": [_shard(view, row, public_url) for row in closely.fetchable()],
+    }
+
+
+def logged(request: LoggedRequest) -> Document:
+    """Return an accepted request of the log."""
+    return {
+        "message_id": request.message_id,
+        "accepted_at": written_time(request.accepted_at),
+        "dataset_id": request.dataset_id,
+        "dataset_name": request.dataset_name,
+        "handler_version": request.handler_version,
+        "dataset_config": json.loads(request.config),
+        "state": request.state,
+    }
+
+
+def _ended_at(view: DatasetView) -> float | None:
+    if view.build is not None:
+        return view.build.ended_at  # type: ignore[no-any-return]
+    return view.dataset.failed_at  # type: ignore[no-any-return]
+
+
+def _event(event: Event | None) -> Document | None:
+    return None if event is None else event.model_dump(mode="json")
+
+
+def _shard(view: DatasetView, row: Row[Any], public_url: str) -> Document:
+    return {
+        "index": row.index,
+        "split": row.split,
+        "records": row.records,
+        "bytes": row.bytes,
+        "sha256": row.sha256,
+        "url": f"{public_url}/datasets/{view.dataset_id}/shards/{row.index}",
+    }

@@ -1,0 +1,79 @@
+"""Downloads go into the catalog, without a download ever waiting for the catalog."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import dataclass, field
+
+from datamill_builder.catalog import Catalog, CatalogUnavailable, downloads
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class LoggedDownload:
+    """A download of an archive. Times are seconds since the epoch."""
+
+    content_key: str
+    started_at: float = field(default_factory=time.time)
+    sent_bytes: int = 0
+    ended_at: float | None = None
+    row: downloads.Download | None = None
+
+
+class DownloadLog(threading.Thread):
+    """Writes what it is told in one transaction, and what came meanwhile in the next.
+
+    The event loop tells, this thread alone writes. What the catalog can't take is not written:
+    the log is for people, and a download is worth more.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(name="download log", daemon=True)
+        self._catalog = catalog
+        self._told: queue.SimpleQueue[LoggedDownload | None] = queue.SimpleQueue()
+
+    def begin(self, download: LoggedDownload) -> None:
+        """Tell that a download has begun."""
+        self._told.put(download)
+
+    def end(self, download: LoggedDownload, sent_bytes: int) -> None:
+        """Tell that a download has ended, after so many bytes."""
+        download.sent_bytes = sent_bytes
+        download.ended_at = time.time()
+        self._told.put(download)
+
+    def stop(self) -> None:
+        """Write what was told so far, and end."""
+        self._told.put(None)
+
+    def run(self) -> None:
+        """Write until stopped."""
+        stopping = False
+        while not stopping:
+            batch = [self._told.get()]
+            while not self._told.empty():
+                batch.append(self._told.get())
+            stopping = None in batch
+            self._write(list(dict.fromkeys(told for told in batch if told is not None)))
+
+    def _write(self, told: list[LoggedDownload]) -> None:
+        if not told:
+            return
+        try:
+            with self._catalog.write() as change:
+                rows = [d.row or downloads.begin(change, d.content_key, d.started_at) for d in told]
+                ended = [
+                    (row, d.sent_bytes, d.ended_at)
+                    for row, d in zip(rows, told, strict=True)
+                    if d.ended_at is not None
+                ]
+                downloads.end(change, ended)
+        except CatalogUnavailable as error:
+            log.warning("%d downloads were not logged: %s", len(told), error)
+            return
+        for row, download in zip(rows, told, strict=True):
+            download.row = row

@@ -1,0 +1,183 @@
+"""`GET /events`: the events of some datasets, or of all, as they come.
+
+A WebSocket where the client asks for one, else server-sent events (WHATWG HTML, section 9.2).
+What is told first is the state: who listens late, or again, misses nothing that matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from aiohttp import WSCloseCode, web
+
+from datamill.events import Event
+from datamill_notifier import looking
+from datamill_notifier.hub import Message, Subscription
+from datamill_notifier.problems import Problem, invalid
+from datamill_notifier.service import Service, service_of
+
+_HEARTBEAT_SECS = 15.0
+_SEND_SECS = 20.0
+"""Who takes nothing for so long is dropped."""
+
+_RECONNECT_MILLISECS = 2000
+_MAX_DATASETS = 1000
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx would hold events back
+}
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/events", allow_head=False)
+async def get_events(request: web.Request) -> web.StreamResponse:
+    """Tell events until the client leaves."""
+    service = service_of(request)
+    dataset_ids = _dataset_ids(request)
+    upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+    if upgrade:
+        _check_origin(request, service.public_url)
+    with _subscribed(service, dataset_ids) as subscription:
+        # Listen first, look then: what happens between is told twice rather than never.
+        state = await asyncio.to_thread(_state, service, sorted(dataset_ids))
+        return await (_web_socket if upgrade else _event_stream)(request, subscription, state)
+
+
+def _dataset_ids(request: web.Request) -> frozenset[str]:
+    given = frozenset(request.query.getall("dataset", []))
+    if len(given) > _MAX_DATASETS:
+        raise invalid(f"at most {_MAX_DATASETS} datasets at once; without any, all are told of")
+    for text in given:
+        if not looking.is_dataset_id(text):
+            raise invalid(f"dataset: {text[:80]!r} is not 64 lower-case hexadecimal digits")
+    return given
+
+
+@contextmanager
+def _subscribed(service: Service, dataset_ids: frozenset[str]) -> Iterator[Subscription]:
+    subscription = service.hub.subscribe(dataset_ids)
+    try:
+        yield subscription
+    finally:
+        service.hub.unsubscribe(subscription)
+
+
+def _state(service: Service, dataset_ids: list[str]) -> list[Message]:
+    """Return the events that say where datasets stand; nothing of those never asked for."""
+    messages = []
+    for dataset_id in dataset_ids:
+        view = looking.find(service, dataset_id)
+        if view is not None:
+            messages += [_as_message(event) for event in looking.state_events(service, view)]
+    return messages
+
+
+def _as_message(event: Event) -> Message:
+    return Message(f"state-{event.time}", event.event, event.dataset_id, event.encode().decode())
+
+
+# --- WebSocket ------------------------------------------------------------------------------------
+
+
+async def _web_socket(
+    request: web.Request, subscription: Subscription, state: list[Message]
+) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECS, max_msg_size=4096)
+    await socket.prepare(request)
+    telling = asyncio.create_task(_tell_socket(request, socket, subscription, state))
+    try:
+        async for _ in socket:
+            continue  # what a listener says is not for anybody
+    finally:
+        subscription.end()
+        await asyncio.wait({telling}, timeout=_SEND_SECS)
+        telling.cancel()
+    return socket
+
+
+async def _tell_socket(
+    request: web.Request,
+    socket: web.WebSocketResponse,
+    subscription: Subscription,
+    state: list[Message],
+) -> None:
+    try:
+        for message in state:
+            await _in_time(socket.send_str(message.body))
+        while (next_one := await subscription.next()) is not None:
+            await _in_time(socket.send_str(next_one.body))
+    except (TimeoutError, ConnectionError):
+        _hang_up(request)
+        return
+    too_slow = subscription.dropped
+    await socket.close(code=WSCloseCode.TRY_AGAIN_LATER if too_slow else WSCloseCode.GOING_AWAY)
+
+
+def _check_origin(request: web.Request, public_url: str) -> None:
+    """Refuse pages of other sites: browsers let those open WebSockets anywhere."""
+    origin = request.headers.get("Origin")
+    if origin is not None and _place(origin) != _place(public_url):
+        raise Problem(403, "forbidden", f"pages of other sites can't listen; this is {public_url}")
+
+
+def _place(url: str) -> tuple[str, str, int | None]:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return "", "", None
+    return parts.scheme, "loopback" if host in _LOOPBACK else host, port
+
+
+# --- server-sent events ---------------------------------------------------------------------------
+
+
+async def _event_stream(
+    request: web.Request, subscription: Subscription, state: list[Message]
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers=_STREAM_HEADERS)
+    await response.prepare(request)
+    try:
+        await _in_time(response.write(f"retry: {_RECONNECT_MILLISECS}\n\n".encode()))
+        for message in state:
+            await _in_time(response.write(_framed(message)))
+        while (frame := await _next_frame(subscription)) is not None:
+            await _in_time(response.write(frame))
+    except (TimeoutError, ConnectionError):
+        _hang_up(request)
+    return response
+
+
+async def _next_frame(subscription: Subscription) -> bytes | None:
+    try:
+        async with asyncio.timeout(_HEARTBEAT_SECS):
+            message = await subscription.next()
+    except TimeoutError:
+        return b": still here\n\n"
+    return None if message is None else _framed(message)
+
+
+def _framed(message: Message) -> bytes:
+    # A line break inside a field would end it.
+    data = "".join(f"data: {line}\n" for line in message.body.splitlines())
+    identity = message.id if message.id.isascii() and message.id.isprintable() else "-"
+    return f"id: {identity}\nevent: {message.event}\n{data}\n".encode()
+
+
+async def _in_time(sending: Awaitable[None]) -> None:
+    async with asyncio.timeout(_SEND_SECS):
+        await sending
+
+
+def _hang_up(request: web.Request) -> None:
+    """Cut the connection of who takes no bytes: none of a farewell either."""
+    if request.transport is not None:
+        request.transport.abort()

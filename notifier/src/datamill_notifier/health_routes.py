@@ -1,0 +1,45 @@
+"""`/healthz`: alive; `/readyz`: able to serve."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from aiohttp import web
+
+from datamill_builder.catalog import CatalogUnavailable, lifecycle
+from datamill_notifier.service import Service, service_of
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/healthz")
+async def get_health(_request: web.Request) -> web.Response:
+    """Answer, which is all that is asked."""
+    return web.json_response({"alive": True})
+
+
+@routes.get("/readyz")
+async def get_readiness(request: web.Request) -> web.Response:
+    """Answer 200 where every part works, else 503; which do is said either way."""
+    service = service_of(request)
+    parts = {
+        "catalog": await asyncio.to_thread(_catalog_reads, service),
+        "store": await asyncio.to_thread(_store_is_there, service),
+        "broker": service.broker_connected(),
+    }
+    ready = all(parts.values())
+    return web.json_response({"ready": ready, **parts}, status=200 if ready else 503)
+
+
+def _catalog_reads(service: Service) -> bool:
+    try:
+        with service.catalog.read() as connection:
+            lifecycle.public_url(connection)
+    except CatalogUnavailable:
+        return False
+    return True
+
+
+def _store_is_there(service: Service) -> bool:
+    return os.access(service.store.archive_path("."), os.R_OK | os.X_OK)

@@ -1,0 +1,90 @@
+"""Looking at datasets as they are: as the catalog says, and with the archive really there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Row
+
+from datamill.events import Event
+from datamill.request import DATASET_ID_PATTERN
+from datamill_builder.catalog import lifecycle, views
+from datamill_builder.catalog.views import DatasetView, PublicState
+from datamill_notifier.problems import not_found
+from datamill_notifier.service import Service
+
+_DATASET_ID = re.compile(DATASET_ID_PATTERN)
+
+
+@dataclass(frozen=True)
+class Closely:
+    """A dataset id with the rows of its shards."""
+
+    view: DatasetView
+    shards: list[Row[Any]]
+
+    def fetchable(self) -> list[Row[Any]]:
+        """Return the shards that are done and there."""
+        ready = self.view.state is PublicState.READY
+        return [
+            row
+            for row in self.shards
+            if row.sha256 and (row.file or (ready and row.archive_offset is not None))
+        ]
+
+
+def is_dataset_id(text: str) -> bool:
+    """Return whether a text is a dataset id."""
+    return _DATASET_ID.match(text) is not None
+
+
+def find(service: Service, dataset_id: str) -> DatasetView | None:
+    """Return a dataset id; None where it was never asked for. Blocks."""
+    with service.catalog.read() as connection:
+        view = views.dataset_view(connection, dataset_id)
+    return None if view is None else _as_stored(service, view)
+
+
+def find_closely(service: Service, dataset_id: str) -> Closely:
+    """Return a dataset id with its shards; raise the problem of an unknown one. Blocks."""
+    with service.catalog.read() as connection:
+        view = views.dataset_view(connection, dataset_id)
+        if view is None:
+            raise not_found("nobody has asked for this dataset yet")
+        key = view.dataset.content_key
+        shards = lifecycle.find_shards(connection, key) if key else []
+    return Closely(_as_stored(service, view), shards)
+
+
+def newest(
+    service: Service, state: PublicState | None, dataset_name: str | None, limit: int
+) -> list[DatasetView]:
+    """Return datasets, newest first. Blocks."""
+    with service.catalog.read() as connection:
+        found = views.dataset_views(connection, state, dataset_name, limit)
+    return [_as_stored(service, view) for view in found]
+
+
+def state_events(service: Service, view: DatasetView) -> list[Event]:
+    """Return the events that say where a dataset stands."""
+    match view.state:
+        case PublicState.READY:
+            events: list[Event | None] = [view.ready(service.public_url)]
+        case PublicState.FAILED | PublicState.CANCELLED:
+            events = [view.failed()]
+        case PublicState.QUEUED | PublicState.BUILDING:
+            events = [view.accepted(), view.planned()]
+        case PublicState.EVICTED:
+            events = [view.evicted()]
+    return [event for event in events if event is not None]
+
+
+def _as_stored(service: Service, view: DatasetView) -> DatasetView:
+    """Say `evicted` of an archive that is gone: asking again builds it again, as then."""
+    if view.state is not PublicState.READY or view.build is None:
+        return view
+    if service.store.archive_mark(view.build.archive) is not None:
+        return view
+    return replace(view, state=PublicState.EVICTED)

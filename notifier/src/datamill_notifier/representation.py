@@ -1,0 +1,136 @@
+"""Sending bytes of a file: validators, ranges, and the kernel's sendfile for the body.
+
+aiohttp's FileResponse takes `If-Range` for a date, makes an ETag of its own from time and size,
+and may send a `.gz` that lies beside the file; hence this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from datamill_notifier.held_file import HeldFile
+from datamill_notifier.preconditions import Outcome, evaluate
+from datamill_notifier.problems import Problem
+from datamill_notifier.ranges import ByteRange
+from datamill_notifier.transfers import Transfer, Transfers
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""For an address that is named by its content."""
+
+REVALIDATE = "no-cache"
+"""For an address whose content may become another: kept, but asked for again."""
+
+_PIECE_BYTES = 4 * 1024 * 1024
+_STALL_SECS = 300.0
+"""Who takes longer for a piece (14 kB/s) is gone, or might as well be."""
+
+_CONDITIONAL_FIELDS = ("If-Match", "If-None-Match", "If-Range", "Range")
+
+
+@dataclass(frozen=True)
+class Representation:
+    """`size` bytes of a file from `offset` on, with their SHA-256 in hex."""
+
+    file: HeldFile
+    offset: int
+    size: int
+    sha256: str
+    content_type: str
+    cache_control: str
+    archive_of: str | None = None
+    """The content key, where this is a whole archive: such downloads are logged."""
+
+    @property
+    def etag(self) -> str:
+        """The strong entity tag, with its quotes."""
+        return f'"{self.sha256}"'
+
+    def headers(self) -> dict[str, str]:
+        """Return the fields that 200, 206 and 304 share."""
+        digest = base64.b64encode(bytes.fromhex(self.sha256)).decode()
+        return {
+            "ETag": self.etag,
+            "Repr-Digest": f"sha-256=:{digest}:",  # RFC 9530: of the whole, also beside a part
+            "Accept-Ranges": "bytes",
+            "Cache-Control": self.cache_control,
+        }
+
+
+async def send(
+    request: web.Request, what: Representation, transfers: Transfers
+) -> web.StreamResponse:
+    """Answer GET or HEAD with a representation, and let go of its file."""
+    with what.file:
+        answer = evaluate(request.method, _conditions(request), what.etag, what.size)
+        match answer.outcome:
+            case Outcome.NOT_MODIFIED:
+                return web.Response(status=304, headers=what.headers())
+            case Outcome.PRECONDITION_FAILED:
+                raise Problem(
+                    412, "precondition_failed", f"the ETag is {what.etag}", {"ETag": what.etag}
+                )
+            case Outcome.UNSATISFIABLE:
+                place = {"Content-Range": f"bytes */{what.size}", "Accept-Ranges": "bytes"}
+                raise Problem(416, "range_not_satisfiable", f"there are {what.size} bytes", place)
+        return await _send_bytes(request, what, answer.part, transfers)
+
+
+async def _send_bytes(
+    request: web.Request, what: Representation, part: ByteRange | None, transfers: Transfers
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=206 if part else 200, headers=what.headers())
+    response.content_type = what.content_type
+    if part:
+        response.headers["Content-Range"] = part.content_range(what.size)
+    part = part or ByteRange(0, what.size)
+    response.content_length = part.length
+    await response.prepare(request)
+    if request.method != "HEAD" and part.length:
+        with transfers.begun(what.archive_of) as transfer:
+            await _send_file(request, what.file, what.offset + part.start, part.length, transfer)
+    return response
+
+
+async def _send_file(
+    request: web.Request, held: HeldFile, start: int, length: int, transfer: Transfer
+) -> None:
+    try:
+        while transfer.sent_bytes < length:
+            position = start + transfer.sent_bytes
+            piece = min(_PIECE_BYTES, length - transfer.sent_bytes)
+            async with asyncio.timeout(_STALL_SECS):
+                transfer.add(await _sendfile(request, held, position, piece))
+    except TimeoutError as error:
+        raise _broken_off(request) from error
+    except BaseException:
+        _broken_off(request)
+        raise
+
+
+async def _sendfile(request: web.Request, held: HeldFile, position: int, count: int) -> int:
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError
+    sent = await asyncio.get_running_loop().sendfile(transport, held.file, position, count)
+    if sent == 0:
+        raise ConnectionResetError("the file ends early")
+    return sent
+
+
+def _broken_off(request: web.Request) -> ConnectionResetError:
+    """Cut the connection, so that nobody takes what was sent for the whole."""
+    if request.transport is not None:
+        request.transport.abort()
+    return ConnectionResetError("the other side stopped taking bytes")
+
+
+def _conditions(request: web.Request) -> dict[str, str]:
+    return {
+        name: ", ".join(request.headers.getall(name))
+        for name in _CONDITIONAL_FIELDS
+        if name in request.headers
+    }

@@ -1,0 +1,151 @@
+"""The notifier as a whole: what runs, in which order it starts and stops.
+
+Threads: the event loop (all HTTP, never the catalog), its pool (the catalog, opening files), one
+that listens to events, one that publishes requests, one that hashes, one that logs downloads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp import web
+
+from datamill.broker.listener import EventListener
+from datamill.errors import SettingsError
+from datamill.runfile import read_run_file
+from datamill.settings import Settings
+from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.rows import upsert
+from datamill_builder.catalog.schema import meta
+from datamill_builder.store import Store
+from datamill_notifier.address import listening_socket, public_url
+from datamill_notifier.admin_token import admin_token
+from datamill_notifier.app import application
+from datamill_notifier.archives import Archives
+from datamill_notifier.asker import Asker
+from datamill_notifier.download_log import DownloadLog
+from datamill_notifier.entries import Entries
+from datamill_notifier.hub import Hub
+from datamill_notifier.listening import HubFeeder, listener
+from datamill_notifier.service import Service
+from datamill_notifier.transfers import Transfers
+
+log = logging.getLogger(__name__)
+
+_POOL_THREADS = 16
+_KEEP_ALIVE_SECS = 75.0
+_LAST_WORDS_SECS = 1.0
+"""How long answers that are no downloads may take once the notifier is told to stop."""
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until told to stop.
+
+    Raises `BrokerRefused` or `TopologyMismatch` where the broker will never do, and what opening
+    the catalog or the port raises. A broker that is away is waited for meanwhile.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="pool"))
+    broker_url = _broker_url(settings)
+    catalog = await asyncio.to_thread(Catalog, settings.catalog_address)
+    with contextlib.closing(catalog), listening_socket(settings) as listening:
+        url = public_url(settings, listening)
+        await asyncio.to_thread(_announce, catalog, url)
+        hub = Hub()
+        events = listener(broker_url, HubFeeder(hub, loop))
+        async with _service(settings, catalog, url, hub, broker_url, events) as service:
+            await _serve(service, events, listening, stop, settings.stop_grace_secs)
+    if events.fatal:
+        raise events.fatal
+
+
+async def _serve(
+    service: Service,
+    events: EventListener,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    grace_secs: float,
+) -> None:
+    runner = web.AppRunner(
+        application(service),
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=_KEEP_ALIVE_SECS,
+        shutdown_timeout=_LAST_WORDS_SECS,
+    )
+    await runner.setup()
+    site = web.SockSite(runner, listening)
+    await site.start()
+    events.start()
+    listener_ended = asyncio.create_task(asyncio.to_thread(events.join))
+    told = asyncio.create_task(stop.wait())
+    log.info("serving at %s", service.public_url)
+    try:
+        await asyncio.wait({listener_ended, told}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # No new connections; then those who listen are let go, since they would stay for ever;
+        # then downloads get their grace; whatever is left is cut off by the runner.
+        await site.stop()
+        service.hub.close()
+        await service.transfers.finish(grace_secs)
+        await runner.cleanup()
+        events.stop()
+        told.cancel()
+        # Its last hand-over needs this loop, so it is waited for.
+        await listener_ended
+    log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _service(
+    settings: Settings,
+    catalog: Catalog,
+    url: str,
+    hub: Hub,
+    broker_url: str,
+    events: EventListener,
+) -> AsyncIterator[Service]:
+    store = Store(settings.home / "store")
+    downloads = DownloadLog(catalog)
+    downloads.start()
+    archives, asker = Archives(store), Asker(broker_url)
+    try:
+        yield Service(
+            catalog=catalog,
+            store=store,
+            public_url=url,
+            admin_token=admin_token(settings),
+            hub=hub,
+            archives=archives,
+            entries=Entries(),
+            transfers=Transfers(downloads),
+            asker=asker,
+            broker_connected=events.subscribed.is_set,
+        )
+    finally:
+        asker.close()
+        archives.close()
+        downloads.stop()
+        await asyncio.to_thread(downloads.join)
+
+
+def _announce(catalog: Catalog, url: str) -> None:
+    """Write down how this notifier is reached: builders put it into events."""
+    with catalog.write() as change:
+        upsert(change.connection, meta, {"key": "public_url", "value": url}, ["key"])
+
+
+def _broker_url(settings: Settings) -> str:
+    if settings.broker_url:
+        return settings.broker_url.get_secret_value()
+    running = read_run_file(settings.run_file)
+    if running is None:
+        raise SettingsError(
+            "no broker is known: set DATAMILL_BROKER_URL, or start `datamill up` on this machine"
+        )
+    return running.broker_url

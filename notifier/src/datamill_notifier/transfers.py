@@ -1,0 +1,69 @@
+"""The transfers that are under way, and what went out so far."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from datamill_notifier.download_log import DownloadLog, LoggedDownload
+
+log = logging.getLogger(__name__)
+
+
+class Transfer:
+    """One body that is being sent."""
+
+    def __init__(self, transfers: Transfers) -> None:
+        self._transfers = transfers
+        self.sent_bytes = 0
+
+    def add(self, count: int) -> None:
+        """Count bytes that went out."""
+        self.sent_bytes += count
+        self._transfers.sent_bytes += count
+
+
+class Transfers:
+    """All bodies that are being sent; belongs to the event loop."""
+
+    def __init__(self, downloads: DownloadLog) -> None:
+        self._downloads = downloads
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.sent_bytes = 0
+        """Since the start."""
+
+    @property
+    def under_way(self) -> int:
+        """How many there are just now."""
+        return len(self._tasks)
+
+    @contextmanager
+    def begun(self, content_key: str | None) -> Iterator[Transfer]:
+        """Count a transfer of the current task; logged as a download with a content key."""
+        task = asyncio.current_task()
+        assert task is not None
+        transfer = Transfer(self)
+        logged = LoggedDownload(content_key) if content_key else None
+        if logged:
+            self._downloads.begin(logged)
+        self._tasks.add(task)
+        try:
+            yield transfer
+        finally:
+            self._tasks.discard(task)
+            if logged:
+                self._downloads.end(logged, transfer.sent_bytes)
+
+    async def finish(self, grace_secs: float) -> None:
+        """Let transfers end by themselves for a while, then end them."""
+        if self._tasks:
+            log.info("%d downloads are open; they get %g s", len(self._tasks), grace_secs)
+            await asyncio.wait(self._tasks, timeout=grace_secs)
+        cut = set(self._tasks)
+        for task in cut:
+            task.cancel()
+        if cut:
+            log.warning("%d downloads were cut off; clients resume them", len(cut))
+            await asyncio.wait(cut)

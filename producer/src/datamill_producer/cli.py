@@ -1,0 +1,70 @@
+"""The `datamill` command."""
+
+from __future__ import annotations
+
+import click
+
+from datamill_producer.lazy_group import BorrowedCommand, LazyGroup, OwnCommand
+
+_COMMANDS = "datamill_producer.commands"
+
+SECTIONS = {
+    "Datasets": {
+        "request": OwnCommand("Ask for a dataset; wait for it; train.", f"{_COMMANDS}.request:request"),
+        "status": OwnCommand("How a dataset, or the service, is doing.", f"{_COMMANDS}.status:status"),
+        "list": OwnCommand("The datasets that were asked for.", f"{_COMMANDS}.list:list_datasets"),
+        "watch": OwnCommand("Follow datasets until they are ready.", f"{_COMMANDS}.watch:watch"),
+        "get": OwnCommand("Download and unpack a dataset.", f"{_COMMANDS}.get:get"),
+    },
+    "Services": {
+        "up": OwnCommand("Run everything on this machine.", "datamill_producer.up.command:up"),
+        "builder": BorrowedCommand("Run a builder alone.", "datamill-builder"),
+        "notifier": BorrowedCommand("Run a notifier alone.", "datamill-notifier"),
+    },
+    "Administration": {
+        "cancel": OwnCommand("Stop the build of a dataset.", f"{_COMMANDS}.cancel:cancel"),
+        "replay": OwnCommand("Publish accepted requests again.", f"{_COMMANDS}.replay:replay"),
+        "dead": OwnCommand("Look at refused messages.", f"{_COMMANDS}.dead:dead"),
+    },
+}
+
+# The numbers are `datamill.exits`'; a test compares them.
+EPILOG = """\b
+Exit codes:
+    0  done
+    1  failed in a way that has no code of its own
+    2  wrong command line, or a request that describes no dataset
+    3  the dataset will not come: its build failed or was refused
+    4  not ready in the time given
+    5  nothing there to act on
+   69  broker or notifier can't be reached
+   77  broker or notifier refused the login or the permission
+   78  a setting is wrong, or something else runs in this home
+  130  Ctrl-C
+
+\b
+Completion: eval "$(_DATAMILL_COMPLETE=bash_source datamill)"  (or zsh_source)
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    sections=SECTIONS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="datamill-producer", prog_name="datamill")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def datamill(debug: bool) -> None:
+    """Ask for prepared machine-learning datasets, and run what prepares them.
+
+    \b
+    Example:
+        datamill up                                   (in one terminal)
+        datamill request duts 1.0.0 -o max_items=100  (in another)
+    """
+
+
+def main() -> None:
+    """Run `datamill`."""
+    datamill(prog_name="datamill")

@@ -1,0 +1,1 @@
+"""`datamill up`: broker, builder and notifier in one terminal."""

@@ -1,0 +1,50 @@
+"""When builder and notifier can serve."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+
+from pika.adapters.blocking_connection import BlockingConnection
+
+from datamill import topology
+from datamill.broker import connect, translated
+from datamill.errors import BrokerUnavailable
+
+_HTTP_TIMEOUT_SECS = 2.0
+
+
+class BuilderLook:
+    """Looks whether somebody takes requests; keeps a connection from one look to the next."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: BlockingConnection | None = None
+
+    def ready(self) -> bool:
+        """Return whether the requests queue has a consumer."""
+        try:
+            with translated(self._url):
+                if self._connection is None or not self._connection.is_open:
+                    self._connection = connect(self._url, "datamill up")
+                channel = self._connection.channel()
+                answer = channel.queue_declare(topology.REQUESTS_QUEUE, passive=True)
+                channel.close()
+        except BrokerUnavailable:
+            return False  # the supervisor sees that it is gone
+        return bool(answer.method.consumer_count)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
+
+
+def notifier_ready(http_url: str) -> bool:
+    """Return whether the notifier says that it can serve."""
+    try:
+        with urllib.request.urlopen(f"{http_url}/readyz", timeout=_HTTP_TIMEOUT_SECS):
+            return True
+    except (OSError, http.client.HTTPException):
+        return False  # not there yet, or it says 503

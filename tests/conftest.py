@@ -1,0 +1,88 @@
+"""Fixtures that all tests share: real raw data, a real broker, real builders."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uv
+
+from datamill_producer.rabbitmq import NoRabbitMQ, PrivateNode, ensure_installation
+from tests.support.builder import BuilderProcess
+from tests.support.listener import PlainClient
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real raw data, which is no part of the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs the real raw data in ../shared/data, which is not part of the repository")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
+    """One RabbitMQ node for the whole run."""
+    try:
+        installation = ensure_installation(log=print)
+    except NoRabbitMQ as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"needs RabbitMQ: {error}")
+    with PrivateNode(tmp_path_factory.mktemp("node"), installation) as running:
+        running.start()
+        yield running
+
+
+@pytest.fixture
+def broker_url(node: PrivateNode) -> Iterator[str]:
+    """A virtual host of the test's own."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    url = node.add_vhost(name)
+    yield url
+    node.delete_vhost(name)
+
+
+@pytest.fixture(scope="session")
+def shipped_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel of the handlers that ship with Datamill."""
+    folder = tmp_path_factory.mktemp("wheels")
+    build = [uv.find_uv_bin(), "build", "--quiet", "--wheel", "--no-build-isolation"]
+    subprocess.run([*build, "--out-dir", str(folder), str(REPOSITORY / "handlers")], check=True)
+    return folder
+
+
+@pytest.fixture
+def start_builder(tmp_path: Path, broker_url: str) -> Iterator[Callable[..., BuilderProcess]]:
+    """Start builders; settings are given as DATAMILL_… names. All are ended with the test."""
+    started: list[BuilderProcess] = []
+
+    def start(home: Path | None = None, **settings: str) -> BuilderProcess:
+        builder = BuilderProcess(home or tmp_path / "home", broker_url, **settings).start()
+        started.append(builder)
+        return builder
+
+    yield start
+    for builder in started:
+        builder.stop()
+
+
+@pytest.fixture
+def client(broker_url: str, start_builder: Callable[..., BuilderProcess]) -> Iterator[Callable[[], PlainClient]]:
+    """Connect plain clients; call it after a builder has started."""
+    connected: list[PlainClient] = []
+
+    def connect() -> PlainClient:
+        connected.append(PlainClient(broker_url))
+        return connected[-1]
+
+    yield connect
+    for one in connected:
+        one.close()

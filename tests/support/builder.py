@@ -1,0 +1,89 @@
+"""A real builder in a process of its own, on a home and a virtual host of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from datamill_builder.catalog import Catalog
+from datamill_builder.store import Store
+
+
+class BuilderProcess:
+    """Starts, stops and kills one builder; its log is in `<home>/builder.log`."""
+
+    def __init__(self, home: Path, broker_url: str, **settings: str) -> None:
+        self.home = home
+        self.log_path = home / "builder.log"
+        self._environment = {
+            **os.environ,
+            "DATAMILL_HOME": str(home),
+            "DATAMILL_RAW_ROOT": str(home / "raw"),
+            "DATAMILL_BROKER_URL": broker_url,
+            "DATAMILL_HANDLER_SOURCES": str(home / "wheels"),
+            "DATAMILL_PUBLIC_URL": "http://datamill.test:8080",
+            "DATAMILL_WORKERS": "2",
+            "DATAMILL_LOG_FORMAT": "text",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, timeout_secs: float = 30.0) -> BuilderProcess:
+        """Start, and return when it takes requests."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        already = self.log().count("taking requests")
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "datamill_builder"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + timeout_secs
+        while self.log().count("taking requests") <= already:
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+        return self
+
+    def log(self) -> str:
+        """Return what it has logged."""
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the builder alone."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self, timeout_secs: float = 30.0) -> int:
+        """End it as an administrator would; return its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout_secs)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    @property
+    def catalog(self) -> Catalog:
+        """Its catalog, opened anew; the caller closes it."""
+        return Catalog(f"sqlite:///{self.home / 'catalog.sqlite'}")
+
+    @property
+    def store(self) -> Store:
+        """Its store."""
+        return Store(self.home / "store")
+
+    def archives(self) -> list[Path]:
+        """Return the archives that it has published."""
+        return sorted((self.home / "store" / "archives").glob("*.zip"))
