@@ -23,7 +23,7 @@ SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 def shared_data() -> Path:
     """Real raw data, which is no part of the repository."""
     if not SHARED_DATA.is_dir():
-        pytest.skip("needs the real raw data in ../shared/data, which is not part of the repository")
+        pytest.skip("needs ../shared/data: real raw data, which is no part of the repository")
     return SHARED_DATA
 
 
@@ -75,7 +75,9 @@ def start_builder(tmp_path: Path, broker_url: str) -> Iterator[Callable[..., Bui
 
 
 @pytest.fixture
-def client(broker_url: str, start_builder: Callable[..., BuilderProcess]) -> Iterator[Callable[[], PlainClient]]:
+def client(
+    broker_url: str, start_builder: Callable[..., BuilderProcess]
+) -> Iterator[Callable[[], PlainClient]]:
     """Connect plain clients; call it after a builder has started."""
     connected: list[PlainClient] = []
 

@@ -221,7 +221,9 @@ def test_poison_is_dead_lettered_at_once_and_stops_nobody(
     assert any("shell" in event["message"] for event in answered)
 
 
-def test_bad_items_are_skipped_and_listed(home: Path, start_builder: Start, client: Connect) -> None:
+def test_bad_items_are_skipped_and_listed(
+    home: Path, start_builder: Start, client: Connect
+) -> None:
     write_items(home / "raw", [f"item {n}" for n in range(199)] + ["bad apple"])
     builder = start_builder(home)
     trainer = client()
@@ -286,7 +288,9 @@ def test_changed_raw_data_is_built_anew(home: Path, start_builder: Start, client
     assert len(builder.archives()) == 2, "the old archive stays what it is"
 
 
-def test_a_missing_archive_is_built_again(home: Path, start_builder: Start, client: Connect) -> None:
+def test_a_missing_archive_is_built_again(
+    home: Path, start_builder: Start, client: Connect
+) -> None:
     builder = start_builder(home)
     trainer = client()
     dataset_id = trainer.ask("toy")

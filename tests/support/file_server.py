@@ -1,4 +1,4 @@
-"""A small real HTTP server that can cut connections, lie and be slow, and remembers its requests."""
+"""A small real HTTP server that can cut, lie and be slow, and remembers its requests."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ class Served:
     ranges: bool = True
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_args: Any) -> None:
+        """Say nothing: clients that go away are what some tests are about."""
+
+
 class FileServer:
     """Serves `files` by path, JSON documents by `json`; use it in a `with`."""
 
@@ -41,8 +48,7 @@ class FileServer:
         self.on_post: Callable[[bytes], tuple[int, dict[str, Any]]] | None = None
         self.requests: list[tuple[str, str, str | None]] = []
         """Method, path and range of each request."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
@@ -77,7 +83,7 @@ class FileServer:
             def log_message(self, *_args: Any) -> None:
                 pass
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 server.requests.append(("GET", self.path, self.headers.get("Range")))
                 if self.path in server.json:
                     return self._answer_json(server.json[self.path]())
@@ -85,7 +91,7 @@ class FileServer:
                     return self._answer(404, b"{}")
                 self._serve(server.files[self.path])
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 server.requests.append(("POST", self.path, None))
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if server.on_post is None:

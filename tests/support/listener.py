@@ -29,20 +29,28 @@ class PlainClient:
         assert method.routing_key == f"dataset.{event['event']}.{event['dataset_id']}"
         self.events.append(event)
 
-    def ask(self, name: str, version: str = "1.0.0", config: Any = None, message_id: str | None = None) -> str:
+    def ask(
+        self, name: str, version: str = "1.0.0", config: Any = None, message_id: str | None = None
+    ) -> str:
         """Ask for a dataset; return its id, computed as the contract says."""
         request = {"dataset_name": name, "handler_version": version, "dataset_config": config or {}}
         self.send(json.dumps(request).encode(), f"dataset.request.{name}", message_id)
         return hashlib.sha256(rfc8785.dumps(request)).hexdigest()
 
-    def send(self, body: bytes, key: str = "dataset.request.toy", message_id: str | None = None) -> None:
+    def send(
+        self, body: bytes, key: str = "dataset.request.toy", message_id: str | None = None
+    ) -> None:
         """Publish any bytes to the requests exchange, confirmed."""
         properties = pika.BasicProperties(
-            content_type="application/json", delivery_mode=2, message_id=message_id or str(uuid.uuid4())
+            content_type="application/json",
+            delivery_mode=2,
+            message_id=message_id or str(uuid.uuid4()),
         )
         self._channel.basic_publish("dataset.requests", key, body, properties, mandatory=True)
 
-    def wait(self, dataset_id: str, *events: str, timeout_secs: float = 60.0, after: int = 0) -> dict[str, Any]:
+    def wait(
+        self, dataset_id: str, *events: str, timeout_secs: float = 60.0, after: int = 0
+    ) -> dict[str, Any]:
         """Return the first of some events about a dataset; `after`: so many seen before are old."""
         deadline = time.monotonic() + timeout_secs
         wanted = events or ("ready", "failed")

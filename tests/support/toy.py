@@ -115,10 +115,17 @@ class Toy:
 '''
 
 
-def make_toy(folder: Path, version: str = "1.0.0", requires: tuple[str, ...] = (), source: str = SOURCE) -> Path:
+def make_toy(
+    folder: Path, version: str = "1.0.0", requires: tuple[str, ...] = (), source: str = SOURCE
+) -> Path:
     """Write the toy's wheel into a folder of wheels."""
     return make_wheel(
-        folder, "toy-handlers", version, {"toy_handlers.py": source}, {"toy": "toy_handlers:Toy"}, requires
+        folder,
+        "toy-handlers",
+        version,
+        {"toy_handlers.py": source},
+        {"toy": "toy_handlers:Toy"},
+        requires,
     )
 
 

@@ -25,10 +25,12 @@ def make_wheel(
     files = {
         **modules,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needs}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[datamill.handlers]\n{points}",
     }
-    record = "".join(f"{name},{_digest(text)},{len(text.encode())}\n" for name, text in files.items())
+    record = "".join(
+        f"{name},{_digest(text)},{len(text.encode())}\n" for name, text in files.items()
+    )
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
     wheel = folder / f"{stem}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:

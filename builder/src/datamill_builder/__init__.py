@@ -1,0 +1,1 @@
+"""Turns requests into datasets: intake, deduplication, handler environments, shards, packing."""

@@ -35,13 +35,17 @@ def infer_features(files: list[Path]) -> dict[str, Any] | None:
             return None
         for name, values in example.items():
             seen.setdefault(name, []).append(list(values))
-    if not seen or any(len(values) != number for values in seen.values()):
+    if not seen or any(len(v) != number or len(_kinds(v)) > 1 for v in seen.values()):
         return None
     features = {name: _feature(values) for name, values in sorted(seen.items())}
     return {
         "pythonClassName": f"{_MODULE}.features_dict.FeaturesDict",
         "featuresDict": {"features": features},
     }
+
+
+def _kinds(columns: list[list[Any]]) -> set[type]:
+    return {type(value) for values in columns for value in values}
 
 
 def _feature(columns: list[list[Any]]) -> dict[str, Any]:
@@ -79,21 +83,25 @@ def _image(values: list[bytes]) -> dict[str, Any] | None:
     (encoding,) = {kind[0] for kind in kinds if kind}
     channels = {kind[1] for kind in kinds if kind}
     depth = str(channels.pop()) if len(channels) == 1 else "3"
+    dtype = "uint16" if all(kind[2] for kind in kinds if kind) else "uint8"
     return {
         "pythonClassName": f"{_MODULE}.image_feature.Image",
         "image": {
             "shape": {"dimensions": ["-1", "-1", depth]},
-            "dtype": "uint8",
+            "dtype": dtype,
             "encodingFormat": encoding,
         },
     }
 
 
-def _image_kind(value: bytes) -> tuple[str, int] | None:
+def _image_kind(value: bytes) -> tuple[str, int, bool] | None:
+    """Return format, channels and whether they have 16 bits; None where it is no image."""
     if not value.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")):
         return None
     try:
         with Image.open(io.BytesIO(value), formats=("JPEG", "PNG")) as image:
-            return str(image.format).lower(), {"L": 1, "LA": 2, "RGBA": 4}.get(image.mode, 3)
+            deep = image.mode.startswith("I")
+            channels = 1 if deep else {"1": 1, "L": 1, "LA": 2, "RGBA": 4}.get(image.mode, 3)
+            return str(image.format).lower(), channels, deep
     except (UnidentifiedImageError, OSError):
         return None

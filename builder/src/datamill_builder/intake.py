@@ -46,7 +46,7 @@ class Intake:
                 verdicts.append(False)
                 continue
             requests[request.dataset_id] = request
-            messages[request.dataset_id].append(delivery.message_id or f"anonymous-{uuid.uuid4()}")
+            messages[request.dataset_id].append(_message_id(delivery))
             verdicts.append(True)
         public_url = self._address()
         with self._catalog.write() as change:
@@ -107,6 +107,14 @@ class Intake:
     def _is_whole(self, dataset: object, build: object) -> bool:
         mark = self._store.archive_mark(build.archive)  # type: ignore[attr-defined]
         return mark == build.archive_mark and unchanged(dataset.raw_marks)  # type: ignore[attr-defined]
+
+
+def _message_id(delivery: Delivery) -> str:
+    """Return the sender's id of a message, or one of ours where that can't be kept as text."""
+    given: object = delivery.message_id
+    if isinstance(given, str) and given and "\0" not in given:
+        return given
+    return f"anonymous-{uuid.uuid4()}"
 
 
 def _just_failed(ended: object) -> bool:

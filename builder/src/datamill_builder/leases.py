@@ -1,4 +1,4 @@
-"""Signs of life for the tasks that this builder holds, and taking tasks from owners that show none."""
+"""Signs of life for the tasks that this builder holds, and finding owners that show none."""
 
 from __future__ import annotations
 
@@ -56,10 +56,15 @@ class Leases(threading.Thread):
                 log.warning("no sign of life could be given: %s", error)
                 continue
             for claim in lost:
-                log.warning(
-                    "%s %s.%d was given to another owner", claim.kind, claim.subject, claim.index
-                )
-                held[claim]()
+                self._tell_lost(claim)
+
+    def _tell_lost(self, claim: Claim) -> None:
+        with self._lock:
+            on_lost = self._held.get(claim)
+        if on_lost is None:
+            return  # it was finished between the look at what is held and the beat
+        log.warning("%s %s.%d was given to another owner", claim.kind, claim.subject, claim.index)
+        on_lost()
 
     def stop(self) -> None:
         """End the thread."""

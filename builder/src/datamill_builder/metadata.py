@@ -45,7 +45,7 @@ def three_part_version(version: str) -> str:
     """Return a version as TensorFlow Datasets takes it: `2.1.0rc1` → `2.1.0`."""
     found = _RELEASE.match(version)
     parts = found.group().split(".") if found else []
-    return ".".join((parts + ["0", "0", "0"])[:3])
+    return ".".join([*parts, "0", "0", "0"][:3])
 
 
 def as_json(document: Any) -> bytes:

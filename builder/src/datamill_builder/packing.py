@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from datamill_builder.metadata import as_json, dataset_info
 from datamill_builder.preview import contact_sheet
 from datamill_builder.recipe import Recipe
 from datamill_builder.store import Store
+
+log = logging.getLogger(__name__)
 
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644 << 16
@@ -200,11 +203,21 @@ def _entry(name: str, size: int) -> zipfile.ZipInfo:
 
 def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as source, archive.open(entry, "w") as target:
-        while chunk := source.read(_CHUNK_BYTES):
+    with archive.open(entry, "w") as target:
+        for chunk in _chunks(path):
             digest.update(chunk)
             target.write(chunk)
     return digest.hexdigest()
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as source:
+            while chunk := source.read(_CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        # What can't be read is damaged too: the digest will differ, and the shard is made again.
+        log.error("%s can't be read: %s", path.name, error)
 
 
 def _extra_bytes(target: Path, entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> int:

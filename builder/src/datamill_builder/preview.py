@@ -51,12 +51,12 @@ def contact_sheet(
 
 
 def _records(files: list[Path]) -> Any:
-    for file in files:
-        for payload in read_records(file):
-            try:
+    try:
+        for file in files:
+            for payload in read_records(file):
                 yield decode_example(payload)
-            except RecordError:
-                return  # no tf.train.Example: there is nothing that could be shown
+    except RecordError:
+        return  # no tf.train.Example, or damaged, which whoever packs notices by the digest
 
 
 def _image_names(features: dict[str, Any] | None) -> list[str]:
@@ -77,7 +77,7 @@ def _decoded(encoded: bytes) -> Image.Image:
             shown = _eight_bit(image).convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         return Image.new("RGB", (8, 8), (120, 0, 0))
-    # Small images (digits of 8 × 8 pixels) are shown large, pixel by pixel.
+    # Small images (digits of 8 by 8 pixels) are shown large, pixel by pixel.
     scale = min(_CELL_PIXELS / shown.width, _CELL_PIXELS / shown.height)
     size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
     return shown.resize(
@@ -104,9 +104,11 @@ def _caption(record: dict[str, Any], labels: dict[str, list[str]]) -> str:
             continue
         known = labels.get(name)
         value = values[0]
-        shown = known[value] if known and 0 <= value < len(known) else f"{value:g}"
-        parts.append(shown if known else f"{name} {shown}")
-    return ", ".join(parts)
+        if known and isinstance(value, int) and 0 <= value < len(known):
+            parts.append(known[value])
+        else:
+            parts.append(f"{name} {value:g}")
+    return " ".join(", ".join(parts).split())
 
 
 def _draw(

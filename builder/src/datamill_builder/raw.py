@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,14 +107,21 @@ def _walk(root: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     waiting = [str(root)]
     while waiting:
         current = waiting.pop()
-        identity = os.stat(current)
+        identity = Path(current).stat()
         if (identity.st_dev, identity.st_ino) in seen:
             continue
         seen.add((identity.st_dev, identity.st_ino))
         with os.scandir(current) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
-        waiting.extend(entry.path for entry in entries if entry.is_dir())
-        yield current, [entry for entry in entries if entry.is_file()]
+        waiting.extend(entry.path for entry in entries if _is(entry.is_dir))
+        yield current, [entry for entry in entries if _is(entry.is_file)]
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:
+        return False  # a link that leads nowhere but to itself
 
 
 def _files(root: Path) -> Iterator[_File]:
@@ -142,6 +149,8 @@ def _contents(catalog: Catalog, folder: Path, files: list[_File]) -> dict[str, s
             for file, digest in zip(
                 missing[start : start + 1000], fresh[start : start + 1000], strict=True
             ):
+                if digest == _UNREADABLE:
+                    continue  # permissions leave no mark: it may be readable next time
                 row = {
                     "folder": str(folder),
                     "path": _text(file.path),

@@ -32,6 +32,7 @@ class OutboxRelay(threading.Thread):
         self._ours: set[str] = set()
         self._foreign: set[str] = set()
         self._looked_at = 0.0
+        self._ended = threading.Event()
         self.publisher = OutboundRelay(url, "datamill builder: outbox", self._confirmed.put)
         catalog.on_committed(self.send)
 
@@ -52,28 +53,34 @@ class OutboxRelay(threading.Thread):
 
     def run(self) -> None:
         """Strike out what is confirmed, look for what others left; until stopped."""
-        while True:
-            try:
-                messages = self._confirmed.get(timeout=_LOOK_SECS)
-            except queue.Empty:
-                messages = []
-            if messages is None:
-                return
+        messages: list[Outbound] = []
+        while self._gather(messages):
             try:
                 self._strike_out(messages)
+                messages = []
                 if time.monotonic() - self._looked_at > _LOOK_SECS:
                     self._look()
             except CatalogUnavailable as error:
                 log.warning("the outbox waits: %s", error)
-                self._confirmed.put(messages)
+                if self._ended.wait(_LOOK_SECS):
+                    return  # the next process strikes out, or sends once more
+
+    def _gather(self, messages: list[Outbound]) -> bool:
+        """Wait for confirmed messages and add them; return False at the end."""
+        try:
+            more = self._confirmed.get(timeout=_LOOK_SECS)
+            while more is not None:
+                messages += more
+                if len(messages) >= _MAX_STRUCK_OUT:
+                    return True
+                more = self._confirmed.get_nowait()
+        except queue.Empty:
+            return True
+        if messages:
+            self._confirmed.put(None)
+        return bool(messages)
 
     def _strike_out(self, messages: list[Outbound]) -> None:
-        while len(messages) < _MAX_STRUCK_OUT and not self._confirmed.empty():
-            more = self._confirmed.get()
-            if more is None:
-                self._confirmed.put(None)
-                break
-            messages = messages + more
         if not messages:
             return
         with self._catalog.write() as change:
@@ -107,4 +114,5 @@ class OutboxRelay(threading.Thread):
         self.publisher.stop()
         self.publisher.join(5.0)
         self._confirmed.put(None)
+        self._ended.set()
         self.join(5.0)

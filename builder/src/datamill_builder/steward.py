@@ -15,9 +15,9 @@ from datamill.errors import DatamillError
 from datamill.events import Reason
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import Catalog, lifecycle, tasks
+from datamill_builder.catalog import Catalog, Transaction, lifecycle, tasks
 from datamill_builder.catalog.lifecycle import Failure, PlannedShard
-from datamill_builder.catalog.states import BuildState, TaskKind
+from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
@@ -83,8 +83,7 @@ class Steward:
         except StaleFence:
             log.info("%s: %s was given to another owner", subject[:12], kind)
         except HandlerStopped:
-            with self._catalog.write() as change:
-                tasks.hand_back(change, claim)
+            self._hand_back(claim)
         except (DatamillError, OSError) as error:
             self._fail(claim, _failure(error))
         except Exception:
@@ -92,6 +91,13 @@ class Steward:
             self._fail(
                 claim, Failure(Reason.INTERNAL, f"{kind} failed; see the builder's log", True)
             )
+
+    def _hand_back(self, claim: Claim) -> None:
+        try:
+            with self._catalog.write() as change:
+                tasks.hand_back(change, claim)
+        except StaleFence:
+            log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
 
     def _fail(self, claim: Claim, failure: Failure) -> None:
         log.warning(
@@ -117,15 +123,17 @@ class Steward:
             row.dataset_name, row.handler_version, json.loads(row.config)
         )
         key = recipe.content_key
+        self._check_archive(key)
         with self._catalog.write() as change:
             build = lifecycle.resolved(change, claim, key, recipe.model_dump(), version.marks)
+            # In the same change: nobody may be left with a build that has ended.
+            if build.state == BuildState.READY and self._is_whole(build):
+                lifecycle.answer_ready(change, claim.subject, build, self._address())
+            elif build.state not in ACTIVE_BUILDS:
+                self._restart(change, key)
         log.info("%s: is content %s, %s", claim.subject[:12], key[:12], build.state)
         if build.state == BuildState.PLANNING:
             self._do(TaskKind.PLAN, key)
-        elif build.state == BuildState.READY:
-            self._serve_or_restart(claim.subject, build)
-        elif build.state in (BuildState.FAILED, BuildState.CANCELLED, BuildState.EVICTED):
-            self._restart(key)
 
     def _recipe(self, name: str, version: str, config: dict[str, Any]) -> tuple[Recipe, RawVersion]:
         configured = self._settings.datasets.get(name)
@@ -165,29 +173,34 @@ class Steward:
         )
         return recipe, raw
 
-    def _serve_or_restart(self, dataset_id: str, build: Any) -> None:
-        """Answer with an archive whose every byte was looked at, or make it again."""
-        path = self._store.archive_path(build.archive)
-        whole = path.exists() and file_sha256(path) == build.sha256
-        if whole:
-            mark = self._store.archive_mark(build.archive)
-            with self._catalog.write() as change:
-                lifecycle.mark_archive(change, build.content_key, mark)
-                lifecycle.answer_ready(change, dataset_id, build, self._address())
+    def _check_archive(self, content_key: str) -> None:
+        """Look at every byte of an archive that is there; take one that is damaged away."""
+        with self._catalog.read() as connection:
+            build = lifecycle.find_build(connection, content_key)
+        if build is None or build.state != BuildState.READY:
             return
-        moved = self._store.quarantine_archive(build.archive)
-        log.error("%s is %s; making it again", build.archive, "damaged" if moved else "gone")
-        self._restart(build.content_key)
+        mark = self._store.archive_mark(build.archive)
+        if mark is None:
+            log.error("%s is gone", build.archive)
+        elif file_sha256(self._store.archive_path(build.archive)) == build.sha256:
+            with self._catalog.write() as change:
+                lifecycle.mark_archive(change, content_key, mark)
+        elif self._store.archive_mark(build.archive) == mark:
+            log.error("%s is damaged", build.archive)
+            self._store.quarantine_archive(build.archive)
 
-    def _restart(self, content_key: str) -> None:
-        with self._catalog.write() as change:
-            gone = [
-                shard.number
-                for shard in lifecycle.find_shards(change.connection, content_key)
-                if shard.sha256 and not self._has_file(content_key, shard.file)
-            ]
-            lifecycle.forget_shards(change, content_key, gone)
-            lifecycle.build_again(change, content_key)
+    def _is_whole(self, build: Any) -> bool:
+        mark = self._store.archive_mark(build.archive)
+        return mark is not None and mark == build.archive_mark
+
+    def _restart(self, change: Transaction, content_key: str) -> None:
+        gone = [
+            shard.number
+            for shard in lifecycle.find_shards(change.connection, content_key)
+            if shard.sha256 and not self._has_file(content_key, shard.file)
+        ]
+        lifecycle.forget_shards(change, content_key, gone)
+        lifecycle.build_again(change, content_key)
 
     def _has_file(self, content_key: str, file: str | None) -> bool:
         return file is not None and self._store.shard_path(content_key, file).exists()
@@ -218,6 +231,8 @@ class Steward:
                 folder=str(folder),
                 timeout_secs=self._settings.shard_timeout_secs,
             )
+            if not counts:
+                raise HandlerFailed(Reason.BAD_DATA, "the handler found no source items")
             planned = cut_all(folder, counts, recipe.records_per_shard)
             for split in counts:
                 self._store.keep_plan(folder / f"{split}.jsonl", key, split)

@@ -130,9 +130,7 @@ class Store:
         """Delete scratch folders whose owners are gone; return how many."""
         swept = 0
         for folder in self._scratch.iterdir():
-            if _abandoned(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-                swept += 1
+            swept += _sweep_abandoned(folder)
         return swept
 
 
@@ -140,9 +138,14 @@ class ScratchFolder:
     """A folder with a lock that is free as soon as its process is gone."""
 
     def __init__(self, parent: Path) -> None:
-        self.path = Path(tempfile.mkdtemp(dir=parent))
-        self._lock = os.open(self.path / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        while True:
+            self.path = Path(tempfile.mkdtemp(dir=parent))
+            self._lock = os.open(self.path / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            if (self.path / _LOCK_NAME).exists():
+                return
+            # Swept away between its making and its locking.
+            os.close(self._lock)
 
     def close(self) -> None:
         """Delete the folder."""
@@ -173,17 +176,20 @@ def sync(path: Path) -> None:
 
 
 def _move(temporary: Path, target: Path) -> None:
+    sync(temporary)
     temporary.replace(target)
     sync(target.parent)
 
 
-def _abandoned(folder: Path) -> bool:
+def _sweep_abandoned(folder: Path) -> bool:
     try:
         lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
-    except FileNotFoundError:
-        return False  # just made, or just going away
+    except (FileNotFoundError, NotADirectoryError):
+        return False  # just made, or just going away; or nothing of ours
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Under the lock: who makes a folder sees, once it has the lock, whether it is still there.
+        shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError:
         return False
     finally:

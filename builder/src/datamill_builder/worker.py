@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,8 @@ from datamill.errors import DatamillError
 from datamill.events import Reason
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import Catalog, lifecycle, tasks
-from datamill_builder.catalog.lifecycle import Failure, ShardResult
+from datamill_builder.catalog import Catalog, Transaction, lifecycle, tasks
+from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.classic import write_classic
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
@@ -24,6 +25,7 @@ from datamill_builder.handlers.process import (
     HandlerProcess,
     HandlerStopped,
 )
+from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.leases import Leases
 from datamill_builder.packing import TooManyBadItems, check_bad_share
 from datamill_builder.progress import ProgressTeller
@@ -99,10 +101,13 @@ class ShardWorker:
         opening = Opening(recipe.environment, recipe.dataset_name, recipe.config, recipe.raw)
         began = time.monotonic()
         with self._handlers.lend(opening, run.started) as opened, self._store.scratch() as folder:
-            if recipe.mode == "classic":
-                self._commit_classic(claim, opened, folder, began)
-            else:
-                self._commit_shard(claim, recipe, build, shard, opened, folder, began)
+            try:
+                if recipe.mode == "classic":
+                    self._commit_classic(claim, opened, folder, began)
+                else:
+                    self._commit_shard(claim, recipe, build, shard, opened, folder, began)
+            finally:
+                run.done()
 
     def _commit_shard(
         self,
@@ -124,18 +129,30 @@ class ShardWorker:
             timeout_secs=self._settings.shard_timeout_secs,
             on_progress=lambda records: self._progress.note(key, index, records),
         )
+        _check_written(written, temporary)
         file = self._store.keep_shard(temporary, key, index, claim.fence)
         secs = time.monotonic() - began
+        skipped = [_storable_item(item) for item in written["skipped"]]
         result = ShardResult(
-            file, written["records"], written["bytes"], written["sha256"], written["skipped"], secs
+            file, written["records"], written["bytes"], written["sha256"], skipped, secs
         )
-        self._commit(
-            key, [file], lambda change: lifecycle.shard_done(change, claim, result, self._address())
-        )
-        if result.skipped:
-            with self._catalog.read() as connection:
-                check_bad_share(recipe, build.items, lifecycle.find_shards(connection, key))
+
+        def commit(change: Transaction) -> None:
+            lifecycle.shard_done(change, claim, result, self._address())
+            if result.skipped:
+                self._end_if_too_bad(change, recipe, build)
+
+        self._commit(key, [file], commit)
         log.debug("%s.%d: %d records in %.2f s", key[:12], index, result.records, secs)
+
+    def _end_if_too_bad(self, change: Transaction, recipe: Recipe, build: Any) -> None:
+        """Fail the build as soon as too many source items are bad, under the shard's fence."""
+        key = build.content_key
+        try:
+            check_bad_share(recipe, build.items, lifecycle.find_shards(change.connection, key))
+        except TooManyBadItems as error:
+            log.warning("%s: %s", key[:12], error)
+            lifecycle.build_failed(change, key, Failure(Reason.BAD_DATA, str(error)))
 
     def _commit_classic(
         self, claim: Claim, opened: OpenHandler, folder: Path, began: float
@@ -189,9 +206,7 @@ class ShardWorker:
             log.warning("%s.%d: %s", claim.subject[:12], claim.index, error.traceback.rstrip())
         try:
             with self._catalog.write() as change:
-                # A shard that is in the catalog already may be the one that showed too many bad items.
-                if not isinstance(error, TooManyBadItems):
-                    tasks.fail(change, claim, failure.message)
+                tasks.fail(change, claim, failure.message)
                 lifecycle.build_failed(change, claim.subject, failure)
         except StaleFence:
             log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
@@ -201,26 +216,45 @@ class _Run:
     """The handler process of one piece of work, so that another thread can end it."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._process: HandlerProcess | None = None
         self._stopped = False
 
     def started(self, process: HandlerProcess) -> None:
-        self._process = process
-        if self._stopped:
-            process.stop()
+        with self._lock:
+            self._process = process
+            if self._stopped:
+                process.stop()
+
+    def done(self) -> None:
+        """Leave the process alone from now on: it may be lent for other work."""
+        with self._lock:
+            self._process = None
 
     def stop(self) -> None:
-        self._stopped = True
-        if self._process is not None:
-            self._process.stop()
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                self._process.stop()
+
+
+def _storable_item(item: dict[str, Any]) -> dict[str, str]:
+    return {name: storable(str(item[name])) for name in ("key", "reason")}
+
+
+def _check_written(written: Any, file: Path) -> None:
+    """Compare what the handler says of a shard with its file: the digest is told to others."""
+    said = (written["bytes"], written["sha256"])
+    if said != (file.stat().st_size, file_sha256(file)):
+        raise HandlerFailed(
+            Reason.HANDLER_ERROR, "write_shard() said another size or digest than its file has"
+        )
 
 
 def _failure(error: DatamillError | OSError) -> Failure:
     match error:
         case HandlerFailed(reason=reason):
             return Failure(reason, _with_cause(error), retryable=reason is Reason.TIMEOUT)
-        case TooManyBadItems():
-            return Failure(Reason.BAD_DATA, str(error))
     return Failure(Reason.INTERNAL, str(error), retryable=True)
 
 

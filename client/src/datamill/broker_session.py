@@ -60,6 +60,8 @@ class BrokerSession(Session):
         self._publish(tracker)
         with self._guard:
             self._due[tracker] = time.monotonic() + self._repeat_secs
+        if self._repeat_secs < _IDLE_SECS:
+            self._nudge.set()  # the asker sleeps longer than that
 
     def watch(self, tracker: Tracker, patience_secs: float = PATIENCE_SECS) -> None:
         """Listen for the dataset's events."""

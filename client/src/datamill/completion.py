@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from datamill.environment import settings_in_force
 from datamill.errors import RequestFailed, ServiceUnavailable, WaitTimeout
 from datamill.events import Ready
 from datamill.http_session import feed
 from datamill.http_state import fetch_state
 from datamill.runfile import find_service
 from datamill.session import REPEAT_SECS, Session, session_for
-from datamill.environment import settings_in_force
 from datamill.tracker import Tracker, tracker_of
 
 

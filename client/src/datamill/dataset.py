@@ -105,7 +105,7 @@ class Dataset:
     def folder(self) -> Path:
         """Where the unpacked dataset is; raises `NotCached` if it is not on this machine yet."""
         if self._folder is None or not self._folder.is_dir():
-            ready = self._tracker.ready or self.cache.recall(self.id)
+            ready = self._tracker.ready
             found = self.cache.find(ready.sha256) if ready else None
             if found is None:
                 raise NotCached(f"{self.id[:12]} is not on this machine yet: call wait() first")

@@ -80,6 +80,14 @@ class WaitTimeout(DatamillError, TimeoutError):
     """The dataset was not ready in time; asking again goes on waiting for the same build."""
 
 
+class NothingFound(DatamillError):
+    """There is nothing to act on."""
+
+
+class NotAllowed(DatamillError):
+    """The notifier refused: administration asks for the admin token."""
+
+
 class DownloadError(DatamillError):
     """The archive could not be downloaded."""
 

@@ -9,6 +9,8 @@ from datamill.errors import (
     BrokerRefused,
     DatamillError,
     InvalidRequest,
+    NotAllowed,
+    NothingFound,
     RequestFailed,
     ServiceUnavailable,
     SettingsError,
@@ -56,9 +58,11 @@ def exit_code(error: DatamillError) -> int:
             return TIMEOUT
         case InvalidRequest():
             return EX_USAGE
+        case NothingFound():
+            return NOTHING_FOUND
         case ServiceUnavailable():
             return EX_UNAVAILABLE
-        case BrokerRefused():
+        case BrokerRefused() | NotAllowed():
             return EX_NOPERM
         case SettingsError() | TopologyMismatch():
             return EX_CONFIG

@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     @field_validator("home", "raw_root", "cache", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else Path(os.path.abspath(value.expanduser()))
+        return None if value is None else value.expanduser().absolute()
 
     @field_validator("broker_url", mode="after")
     @classmethod

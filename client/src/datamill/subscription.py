@@ -80,9 +80,9 @@ def subscribe(pattern: str = "dataset.*.*") -> Subscription:
     Close it, or use it in a `with`. Events are hints: some may come twice, or be missed while
     there is no connection. Raises `InvalidRequest`, `ServiceUnavailable`.
     """
+    from datamill.environment import settings_in_force
     from datamill.runfile import find_service
     from datamill.session import session_for
-    from datamill.environment import settings_in_force
 
     checked(pattern)
     return session_for(find_service(settings_in_force())).subscribe(pattern)

@@ -160,7 +160,7 @@ def _image(tf: Any, feature: Feature, value: Any) -> Any:
     channels = feature.shape[-1] or 0
     match feature.encoding:
         case "jpeg":
-            # TensorFlow's default is a faster, slightly different transform (its own words).
+            # The default leaves the transform to the system: pixels could differ between machines.
             image = tf.io.decode_jpeg(value, channels=channels, dct_method="INTEGER_ACCURATE")
         case "png":
             image = tf.io.decode_png(value, channels=channels, dtype=feature.dtype)

@@ -59,7 +59,7 @@ class ImageHandler(RecordHandler):
         return Image(*self.options.record_size, channels, "jpeg")
 
     def color(self, item: SourceItem, role: str) -> Decoded:
-        """Return a picture upright, uint8 `[height, width, 3]`, RGB. Raises `BadItemError`.
+        """Return a picture upright, uint8 `[height, width, 3]`, blue first. Raises `BadItemError`.
 
         It may have been decoded at a half, a quarter or an eighth of its size, where `image_size`
         is not larger than that.

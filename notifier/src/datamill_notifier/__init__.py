@@ -1,0 +1,1 @@
+"""The notifier: telling and serving, over HTTP."""

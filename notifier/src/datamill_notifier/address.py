@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from datamill.errors import DatamillError, SettingsError
+from datamill.errors import ServiceUnavailable, SettingsError
 from datamill.settings import Settings
 
 PORT_FILE = "http-port"
@@ -19,7 +19,7 @@ _EVERYWHERE = ("0.0.0.0", "::")
 _BACKLOG = 1024
 
 
-class AddressInUse(DatamillError):
+class AddressInUse(ServiceUnavailable):
     """Another process listens there already."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from pathlib import Path
 
 from datamill.errors import SettingsError
 from datamill.settings import Settings
@@ -31,17 +32,17 @@ def admin_token(settings: Settings) -> str:
     return token
 
 
-def _make(path: os.PathLike[str]) -> None:
+def _make(path: Path) -> None:
     """Write a new token to a name of its own; the first of several that do so at once counts."""
-    if os.path.exists(path):
+    if path.exists():
         return
-    temporary = f"{os.fspath(path)}.{os.getpid()}"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
     try:
-        os.link(temporary, path)
+        path.hardlink_to(temporary)
     except FileExistsError:
         return
     finally:
-        os.unlink(temporary)
+        temporary.unlink()

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 
 import click
 
 from datamill import exits, logs
-from datamill.errors import (
-    BrokerRefused,
-    DatamillError,
-    SettingsError,
-    TopologyMismatch,
-    first_line,
-)
+from datamill.errors import DatamillError, first_line
 from datamill.settings import Settings, load_settings
-from datamill_builder.catalog import CatalogTooNew
+from datamill_builder.catalog import CatalogTooNew, CatalogUnavailable
 from datamill_notifier.server import serve
 
-log = logging.getLogger(__name__)
 
-_EXIT_CODES: tuple[tuple[type[DatamillError], int], ...] = (
-    (BrokerRefused, exits.EX_NOPERM),
-    (TopologyMismatch, exits.EX_CONFIG),
-    (CatalogTooNew, exits.EX_CONFIG),
-    (SettingsError, exits.EX_CONFIG),
-)
+def _exit_code(error: DatamillError) -> int:
+    match error:
+        case CatalogUnavailable():
+            return exits.EX_UNAVAILABLE
+        case CatalogTooNew():
+            return exits.EX_CONFIG
+    return exits.exit_code(error)
 
 
 @click.command()
@@ -53,9 +46,7 @@ def _run(listen: str | None, public_url: str | None) -> int:
         asyncio.run(_serve_until_signalled(settings))
     except DatamillError as error:
         click.echo(f"datamill notifier: {logs.without_passwords(first_line(error))}", err=True)
-        return next(
-            (code for kind, code in _EXIT_CODES if isinstance(error, kind)), exits.EX_UNAVAILABLE
-        )
+        return _exit_code(error)
     return exits.EX_OK
 
 
@@ -68,9 +59,5 @@ async def _serve_until_signalled(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Run as a command of its own."""
-    notifier()
-
-
-if __name__ == "__main__":
-    main()
+    """Run `datamill-notifier`."""
+    notifier(prog_name="datamill-notifier")

@@ -82,10 +82,10 @@ def _event(event: Event | None) -> Document | None:
 
 def _shard(view: DatasetView, row: Row[Any], public_url: str) -> Document:
     return {
-        "index": row.index,
+        "index": row.number,
         "split": row.split,
         "records": row.records,
         "bytes": row.bytes,
         "sha256": row.sha256,
-        "url": f"{public_url}/datasets/{view.dataset_id}/shards/{row.index}",
+        "url": f"{public_url}/datasets/{view.dataset_id}/shards/{row.number}",
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import CancelledError
+from contextlib import suppress
 
-from datamill.broker.consumer import Delivery
-from datamill.broker.listener import EventListener
+from datamill.broker import Delivery
+from datamill.broker.event_consumer import EventConsumer
 from datamill.errors import DecodeError
 from datamill.events import decode_event
 from datamill_notifier.hub import Hub, Message
@@ -18,7 +20,7 @@ class HubFeeder:
     """Hands events over to the loop's hub, and waits until they are handed out.
 
     So it is the broker that keeps what the loop has no time for. `feed` runs in the listener's
-    thread; the loop has to live until that has ended.
+    thread; the loop lives longer, as a rule.
     """
 
     def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
@@ -28,13 +30,15 @@ class HubFeeder:
     def feed(self, deliveries: list[Delivery]) -> None:
         """Hand over what arrived; what is no event is left out."""
         messages = [message for delivery in deliveries if (message := _message(delivery))]
-        if messages:
-            asyncio.run_coroutine_threadsafe(self._hub.publish(messages), self._loop).result()
+        if messages and not self._loop.is_closed():
+            publishing = asyncio.run_coroutine_threadsafe(self._hub.publish(messages), self._loop)
+            with suppress(CancelledError):  # the loop has ended
+                publishing.result()
 
 
-def listener(url: str, feeder: HubFeeder) -> EventListener:
+def consumer(url: str, feeder: HubFeeder) -> EventConsumer:
     """Return the thread that listens to all events; it is to be started."""
-    return EventListener(url, "datamill notifier events", feeder.feed)
+    return EventConsumer(url, "datamill notifier events", feeder.feed)
 
 
 def _message(delivery: Delivery) -> Message | None:

@@ -104,7 +104,8 @@ async def _send_file(
             piece = min(_PIECE_BYTES, length - transfer.sent_bytes)
             async with asyncio.timeout(_STALL_SECS):
                 transfer.add(await _sendfile(request, held, position, piece))
-    except TimeoutError as error:
+    except (TimeoutError, asyncio.CancelledError) as error:
+        # Too slow, or the notifier stops. aiohttp takes a cut connection for what it is.
         raise _broken_off(request) from error
     except BaseException:
         _broken_off(request)
@@ -125,7 +126,7 @@ def _broken_off(request: web.Request) -> ConnectionResetError:
     """Cut the connection, so that nobody takes what was sent for the whole."""
     if request.transport is not None:
         request.transport.abort()
-    return ConnectionResetError("the other side stopped taking bytes")
+    return ConnectionResetError("the transfer was broken off")
 
 
 def _conditions(request: web.Request) -> dict[str, str]:

@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
-from datamill.broker.listener import EventListener
-from datamill.errors import SettingsError
-from datamill.runfile import read_run_file
+from datamill.broker.event_consumer import EventConsumer
+from datamill.errors import ServiceUnavailable
+from datamill.runfile import find_service
 from datamill.settings import Settings
 from datamill_builder.catalog import Catalog
 from datamill_builder.catalog.rows import upsert
@@ -28,10 +28,11 @@ from datamill_notifier.admin_token import admin_token
 from datamill_notifier.app import application
 from datamill_notifier.archives import Archives
 from datamill_notifier.asker import Asker
+from datamill_notifier.call_thread import CallThread
 from datamill_notifier.download_log import DownloadLog
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
-from datamill_notifier.listening import HubFeeder, listener
+from datamill_notifier.listening import HubFeeder, consumer
 from datamill_notifier.service import Service
 from datamill_notifier.transfers import Transfers
 
@@ -57,7 +58,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         url = public_url(settings, listening)
         await asyncio.to_thread(_announce, catalog, url)
         hub = Hub()
-        events = listener(broker_url, HubFeeder(hub, loop))
+        events = consumer(broker_url, HubFeeder(hub, loop))
         async with _service(settings, catalog, url, hub, broker_url, events) as service:
             await _serve(service, events, listening, stop, settings.stop_grace_secs)
     if events.fatal:
@@ -66,7 +67,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _serve(
     service: Service,
-    events: EventListener,
+    events: EventConsumer,
     listening: socket.socket,
     stop: asyncio.Event,
     grace_secs: float,
@@ -82,7 +83,8 @@ async def _serve(
     site = web.SockSite(runner, listening)
     await site.start()
     events.start()
-    listener_ended = asyncio.create_task(asyncio.to_thread(events.join))
+    joining = CallThread("join")
+    listener_ended = joining.call(events.join)
     told = asyncio.create_task(stop.wait())
     log.info("serving at %s", service.public_url)
     try:
@@ -96,8 +98,9 @@ async def _serve(
         await runner.cleanup()
         events.stop()
         told.cancel()
-        # Its last hand-over needs this loop, so it is waited for.
-        await listener_ended
+        joining.stop()
+        # Its last hand-over needs this loop; but a connect that hangs is not waited for.
+        await asyncio.wait({listener_ended}, timeout=_LAST_WORDS_SECS)
     log.info("stopped")
 
 
@@ -108,7 +111,7 @@ async def _service(
     url: str,
     hub: Hub,
     broker_url: str,
-    events: EventListener,
+    events: EventConsumer,
 ) -> AsyncIterator[Service]:
     store = Store(settings.home / "store")
     downloads = DownloadLog(catalog)
@@ -141,11 +144,7 @@ def _announce(catalog: Catalog, url: str) -> None:
 
 
 def _broker_url(settings: Settings) -> str:
-    if settings.broker_url:
-        return settings.broker_url.get_secret_value()
-    running = read_run_file(settings.run_file)
-    if running is None:
-        raise SettingsError(
-            "no broker is known: set DATAMILL_BROKER_URL, or start `datamill up` on this machine"
-        )
-    return running.broker_url
+    url = find_service(settings).broker_url
+    if url is None:
+        raise ServiceUnavailable("a notifier needs a broker: set DATAMILL_BROKER_URL")
+    return url

@@ -1,0 +1,1 @@
+"""The `datamill` command: requests, administration, replay, everything on one machine."""

@@ -10,8 +10,8 @@ _COMMANDS = "datamill_producer.commands"
 
 SECTIONS = {
     "Datasets": {
-        "request": OwnCommand("Ask for a dataset; wait for it; train.", f"{_COMMANDS}.request:request"),
-        "status": OwnCommand("How a dataset, or the service, is doing.", f"{_COMMANDS}.status:status"),
+        "request": OwnCommand("Ask for a dataset; wait; train.", f"{_COMMANDS}.request:request"),
+        "status": OwnCommand("How a dataset or the service is.", f"{_COMMANDS}.status:status"),
         "list": OwnCommand("The datasets that were asked for.", f"{_COMMANDS}.list:list_datasets"),
         "watch": OwnCommand("Follow datasets until they are ready.", f"{_COMMANDS}.watch:watch"),
         "get": OwnCommand("Download and unpack a dataset.", f"{_COMMANDS}.get:get"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
         self._sections = sections
         self._known = {name: c for section in sections.values() for name, c in section.items()}
 
-    def list_commands(self, ctx: click.Context) -> Sequence[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help, commands of strangers last."""
         return [*self._known, *sorted(_offered().keys() - self._known.keys())]
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from datamill.broker import Outbound
-from datamill.errors import ServiceUnavailable, SettingsError
+from datamill.errors import DatamillError, ServiceUnavailable, SettingsError
 from datamill_builder.catalog import schema
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,12 @@ class Catalog:
         # SQLite has one writer at a time; waiting in line here is fairer than its busy handler.
         self._turn = threading.Lock()
         self._on_committed: Callable[[list[Outbound]], None] | None = None
-        with _translated():
-            self._prepare()
+        try:
+            with _translated():
+                self._prepare()
+        except DatamillError:
+            self._engine.dispose()
+            raise
 
     def on_committed(self, send: Callable[[list[Outbound]], None]) -> None:
         """Hand the messages of each committed change to `send` at once."""

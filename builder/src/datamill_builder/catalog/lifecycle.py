@@ -25,6 +25,11 @@ REPEATED_FAILURE_SECS = 1.0
 """Requests within this time after a failure get the same answer: they came for the same try."""
 
 
+def storable(text: str) -> str:
+    """Return a text without what databases and JSON refuse: lone surrogates and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why something did not come about."""
@@ -32,6 +37,10 @@ class Failure:
     reason: Reason
     message: str
     retryable: bool = False
+
+    def __post_init__(self) -> None:
+        # A handler's words may hold what no database or JSON takes: surrogates, NUL.
+        object.__setattr__(self, "message", storable(self.message))
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class ArchiveResult:
     offsets: list[int]
 
 
-# --- a request comes in -----------------------------------------------------------------------
+# --- a request comes in ---
 
 
 def log_request(change: Transaction, message_id: str, dataset_id: str) -> bool:
@@ -131,7 +140,9 @@ def resolve_again(change: Transaction, dataset_id: str) -> None:
 def answer_ready(change: Transaction, dataset_id: str, build: Row[Any], public_url: str) -> None:
     """Answer a request for what is there."""
     change.connection.execute(
-        update(datasets).where(datasets.c.dataset_id == dataset_id).values(asked_at=time.time())
+        update(datasets)
+        .where(datasets.c.dataset_id == dataset_id)
+        .values(asked_at=time.time(), waiting=0)
     )
     tell(change, Accepted(dataset_id=dataset_id, state="ready", waiting=0, ahead=0))
     tell(change, ready_event(build, dataset_id, public_url, cached=True))
@@ -142,7 +153,7 @@ def answer_failed(change: Transaction, dataset_id: str, failure: Failure) -> Non
     tell(change, failed_event(dataset_id, failure))
 
 
-# --- from a request to a build ----------------------------------------------------------------
+# --- from a request to a build ---
 
 
 def resolve_failed(change: Transaction, claim: tasks.Claim, failure: Failure) -> None:
@@ -281,7 +292,7 @@ def forget_shards(change: Transaction, content_key: str, indexes: list[int]) -> 
         tasks.ensure(change, TaskKind.SHARD, content_key, range(index, index + 1))
 
 
-# --- shards and the archive -------------------------------------------------------------------
+# --- shards and the archive ---
 
 
 def shard_done(
@@ -405,7 +416,7 @@ def mark_archive(change: Transaction, content_key: str, mark: str | None) -> Non
     _set_build(change, content_key, archive_mark=mark)
 
 
-# --- ends ----------------------------------------------------------------------------------------
+# --- ends ---
 
 
 def build_failed(change: Transaction, content_key: str, failure: Failure) -> None:
@@ -445,16 +456,20 @@ def cancel(change: Transaction, dataset_id: str) -> bool:
 
 
 def _end_build(change: Transaction, key: str, state: BuildState, failure: Failure) -> None:
-    tasks.cancel_all(change, key)
-    _set_build(
-        change,
-        key,
-        state=state,
-        reason=failure.reason,
-        message=failure.message,
-        retryable=failure.retryable,
-        ended_at=time.time(),
+    ended = change.connection.execute(
+        update(builds)
+        .where(builds.c.content_key == key, builds.c.state.in_(ACTIVE_BUILDS))
+        .values(
+            state=state,
+            reason=failure.reason,
+            message=failure.message,
+            retryable=failure.retryable,
+            ended_at=time.time(),
+        )
     )
+    if not ended.rowcount:
+        return  # it has ended already, and those who waited were told
+    tasks.cancel_all(change, key)
     _tell_all(change, key, lambda dataset_id: failed_event(dataset_id, failure))
     _nobody_waits(change, key)
 
@@ -465,7 +480,7 @@ def evicted(change: Transaction, content_key: str) -> None:
     _tell_all(change, content_key, lambda id_: Evicted(dataset_id=id_, content_key=content_key))
 
 
-# --- reading ---------------------------------------------------------------------------------------
+# --- reading ---
 
 
 def find_dataset(connection: Connection, dataset_id: str) -> Row[Any] | None:
@@ -537,7 +552,7 @@ def _tell_all(change: Transaction, content_key: str, event: Any) -> None:
         tell(change, event(dataset_id))
 
 
-# --- events from rows ------------------------------------------------------------------------------
+# --- events from rows ---
 
 
 def planned_event(build: Row[Any], dataset_id: str) -> Planned:

@@ -109,7 +109,7 @@ def claim_fair_shard(change: Transaction, owner: str) -> Claim | None:
     table = tasks.c
     leased = func.sum(case((table.state == TaskState.LEASED, 1), else_=0))
     pending = func.min(case((table.state == TaskState.PENDING, table.number)))
-    candidate = change.connection.execute(
+    query = (
         select(table.subject, pending.label("number"))
         .join(builds, builds.c.content_key == table.subject)
         .where(table.kind == TaskKind.SHARD)
@@ -118,10 +118,12 @@ def claim_fair_shard(change: Transaction, owner: str) -> Claim | None:
         .having(pending.is_not(None))
         .order_by(leased, builds.c.created_at)
         .limit(1)
-    ).first()
-    if candidate is None:
-        return None
-    return claim(change, TaskKind.SHARD, candidate.subject, candidate.number, owner)
+    )
+    while (candidate := change.connection.execute(query).first()) is not None:
+        claimed = claim(change, TaskKind.SHARD, candidate.subject, candidate.number, owner)
+        if claimed is not None:
+            return claimed  # otherwise another builder was faster: look again
+    return None
 
 
 def _claim(change: Transaction, which: object, owner: str) -> Claim | None:

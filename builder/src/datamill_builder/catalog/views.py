@@ -200,7 +200,7 @@ def logged_requests(connection: Connection, which: LogFilter, limit: int) -> lis
 def find_shard(connection: Connection, content_key: str, index: int) -> Row[Any] | None:
     """Return the row of one shard."""
     return connection.execute(
-        select(shards).where(shards.c.content_key == content_key, shards.c.index == index)
+        select(shards).where(shards.c.content_key == content_key, shards.c.number == index)
     ).first()
 
 

@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 RUNNER = Path(__file__).with_name("runner.py")
 _LOG_LINES_KEPT = 200
 _MAX_LINE_BYTES = 64 * 1024 * 1024
+_MAX_LOG_LINE_BYTES = 16 * 1024
+_MAX_PRINTED = 64 * 1024
+_LOOK_SECS = 0.5
+_LOG_GRACE_SECS = 1.0
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH")
 
 
@@ -68,7 +72,11 @@ class HandlerProcess:
         self._buffer = bytearray()
         self._reader = threading.Thread(target=self._read_log, daemon=True, name=f"log of {label}")
         self._reader.start()
-        self._answer(timeout_secs=120.0, on_progress=None)
+        try:
+            self._answer(timeout_secs=120.0, on_progress=None)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def alive(self) -> bool:
@@ -105,13 +113,19 @@ class HandlerProcess:
         """End the process and wait for it."""
         self.stop()
         self._process.wait()
-        self._reader.join(5.0)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+        self._reader.join(_LOG_GRACE_SECS)
+        # Standard error is closed by its reader: a process that left our session may hold it.
+        for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 try:
                     pipe.close()
                 except BrokenPipeError:
                     continue
+
+    def _end(self) -> int:
+        """Kill it, wait until it is gone, and return its exit code."""
+        self._kill()
+        return self._process.wait()
 
     def _kill(self) -> None:
         try:
@@ -136,11 +150,18 @@ class HandlerProcess:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    self._kill()
-                    raise HandlerFailed(
-                        Reason.TIMEOUT, f"the handler gave no answer within {timeout_secs:.0f} s"
-                    )
+                left = deadline - time.monotonic()
+                if not selector.select(min(_LOOK_SECS, max(0.0, left))):
+                    # A process that it forked may hold the pipe open, so that no end comes.
+                    if not self.alive and not selector.select(0):
+                        raise self._death()
+                    if left <= 0:
+                        self._end()
+                        raise HandlerFailed(
+                            Reason.TIMEOUT,
+                            f"the handler gave no answer within {timeout_secs:.0f} s",
+                        )
+                    continue
                 chunk = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not chunk or len(self._buffer) > _MAX_LINE_BYTES:
                     raise self._death()
@@ -155,28 +176,30 @@ class HandlerProcess:
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or not {"ok", "error", "progress"} & answer.keys():
-            self._kill()
+            self._end()
             raise HandlerDied("the handler wrote something else than answers into the protocol")
         return answer
 
     def _death(self) -> DatamillError:
         if self._stopped.is_set():
             return HandlerStopped()
-        self._kill()
-        code = self._process.wait()
-        self._reader.join(5.0)
+        code = self._end()
+        self._reader.join(_LOG_GRACE_SECS)
         cause = (
             f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with code {code}"
         )
         hint = "; out of memory?" if code == -signal.SIGKILL else ""
-        return HandlerDied(f"the handler's process ended {cause}{hint}", "\n".join(self._printed))
+        printed = "\n".join(list(self._printed))[-_MAX_PRINTED:]
+        return HandlerDied(f"the handler's process ended {cause}{hint}", printed)
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        for raw in self._process.stderr:
-            line = raw.decode("utf-8", "replace").rstrip()
-            self._printed.append(line)
-            log.info("%s: %s", self.label, line)
+        with self._process.stderr as stderr:
+            # A line has an end here even where the handler sets none (progress bars do not).
+            while raw := stderr.readline(_MAX_LOG_LINE_BYTES):
+                line = raw.decode("utf-8", "replace").rstrip()
+                self._printed.append(line)
+                log.info("%s: %s", self.label, line)
 
 
 def _failure(error: dict[str, Any]) -> HandlerFailed:

@@ -5,9 +5,11 @@ so that a handler package needs to know nothing of Datamill.
 
 Protocol 1: a JSON object per line. The builder writes commands to standard input, one at a time;
 answers go to a copy of standard output, while file descriptor 1 itself is turned to standard
-error, so that a handler may print what it likes. Every command gets one answer, `{"ok": …}` or
+error, so that a handler may print what it likes, and standard input to nothing, so that what a
+handler starts may read theirs. Every command gets one answer, `{"ok": …}` or
 `{"error": {"reason", "message", "traceback"}}`; `shard` and `classic` may send `{"progress": n}`
-before it. When standard input ends, so does this process, whatever it is doing.
+before it. When standard input ends, so does this process with all that it started, whatever it is
+doing.
 
 | command | gives |
 | --- | --- |
@@ -25,11 +27,13 @@ import importlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
 PROTOCOL = 1
 MAX_TRACEBACK = 64 * 1024
@@ -65,11 +69,11 @@ class Runner:
         """
         handler_class = _load(entry_point)
         raw = raw or getattr(handler_class, "raw_folder", None) or dataset_name
-        base_data_path = os.path.join(raw_root, raw)
-        if not os.path.isdir(base_data_path):
+        base_data_path = Path(raw_root, raw)
+        if not base_data_path.is_dir():
             raise Refused("unknown_dataset", _no_raw_data(dataset_name, raw_root, raw))
         if getattr(handler_class, "shard_protocol", None) == PROTOCOL:
-            self._handler = handler_class(config, base_data_path)
+            self._handler = handler_class(config, str(base_data_path))
             return {
                 "mode": "sharded",
                 "config": self._handler.resolved_config(),
@@ -78,7 +82,7 @@ class Runner:
             }
         resolved = _resolve_classic(handler_class, config)
         try:
-            self._handler = handler_class(dict(resolved), base_data_path)
+            self._handler = handler_class(dict(resolved), str(base_data_path))
         except (ValueError, TypeError, KeyError) as error:
             raise Refused("invalid_config", f"{type(error).__name__}: {error}") from error
         return {"mode": "classic", "config": resolved, "records_per_shard": 0, "raw": raw}
@@ -96,8 +100,8 @@ class Runner:
             for item in self._handler.plan_items(content_key):
                 split = item["split"]
                 if split not in files:
-                    path = os.path.join(folder, _safe_name(split) + ".jsonl")
-                    files[split] = open(path, "w", encoding="utf-8")
+                    path = Path(folder, _safe_name(split) + ".jsonl")
+                    files[split] = path.open("w", encoding="utf-8")
                     counts[split] = {"items": 0, "records": 0}
                 files[split].write(json.dumps(item, sort_keys=True) + "\n")
                 counts[split]["items"] += 1
@@ -116,7 +120,7 @@ class Runner:
         paths = self._handler.as_tfrecord()
         if not isinstance(paths, (list, tuple)) or not paths:
             raise Refused("handler_error", "as_tfrecord() returned no list of paths")
-        return [os.path.abspath(os.fspath(path)) for path in paths]
+        return [str(Path(path).absolute()) for path in paths]
 
     def _progress(self, records: int) -> None:
         self._answer({"progress": records})
@@ -145,7 +149,10 @@ def _no_raw_data(dataset_name: str, raw_root: str, raw: str) -> str:
     except OSError:
         there = []
     listed = ", ".join(there[:20]) or "none"
-    return f"dataset {dataset_name} has no raw data: no folder {raw} in the raw root; there are: {listed}"
+    return (
+        f"dataset {dataset_name} has no raw data: no folder {raw} in the raw root; "
+        f"there are: {listed}"
+    )
 
 
 def _resolve_classic(handler_class: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -155,11 +162,11 @@ def _resolve_classic(handler_class: Any, config: dict[str, Any]) -> dict[str, An
     for name, value in config.items():
         if name not in options:
             close = difflib.get_close_matches(name, options, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = f"did you mean {close[0]}? " if close else ""
             raise Refused(
                 "invalid_config",
-                f"{name} (= {json.dumps(value)[:80]}) is not an option of this handler{hint} "
-                f"Allowed: {', '.join(sorted(options)) or 'none'}",
+                f"{name} (= {json.dumps(value)[:80]}) is not an option of this handler; {hint}"
+                f"it knows: {', '.join(sorted(options)) or 'none'}",
             )
         _check_type(name, value, options[name])
     resolved: dict[str, Any] = json.loads(json.dumps({**options, **config}))
@@ -205,24 +212,35 @@ def _describe(error: BaseException) -> dict[str, str]:
     return {"reason": reason, "message": message[:2000], "traceback": trace}
 
 
-def _commands() -> Iterator[dict[str, Any]]:
-    """Yield commands; a thread watches standard input, to notice its end at any moment."""
+def _commands(source: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Yield commands; a thread watches their source, to notice its end at any moment."""
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin.buffer:
+        for line in source:
             inbox.put(line)
-        os._exit(0)
+        _leave()
 
     threading.Thread(target=read, daemon=True).start()
     while True:
         yield json.loads(inbox.get())
 
 
+def _leave() -> None:
+    """End this process, and what it started where it leads a session of its own."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(0)
+
+
 def main() -> None:
     """Serve commands until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    commands = os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     lock = threading.Lock()
 
     def answer(document: dict[str, Any]) -> None:
@@ -233,11 +251,11 @@ def main() -> None:
 
     runner = Runner(answer)
     answer({"ok": {"protocol": PROTOCOL}})
-    for command in _commands():
+    for command in _commands(commands):
         name = command.pop("command")
         try:
             answer({"ok": getattr(runner, name)(**command)})
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler may raise
             answer({"error": _describe(error)})
             traceback.print_exc()
         sys.stdout.flush()

@@ -227,7 +227,8 @@ class PackageIndex:
         try:
             run_tool(command, Path("/"), dict(os.environ))
         except SourceUnavailable as error:
-            if "No matching distribution" in str(error):
+            # An index that can't be reached has no matching distribution either, says pip.
+            if "No matching distribution" in str(error) and "Retrying" not in str(error):
                 return None
             raise
         return next(iter(folder.glob("*.whl")), None)
@@ -242,7 +243,8 @@ def run_tool(command: list[str], folder: Path, environment: dict[str, str]) -> s
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_FETCH_TIMEOUT_SECS,
             check=False,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from email.parser import BytesParser
 from functools import lru_cache
@@ -50,7 +51,9 @@ def _inspect(path: Path, _mark: str | None) -> WheelInfo:
             entry_points = (
                 archive.read(names["entry_points.txt"]) if "entry_points.txt" in names else b""
             )
-    except (InvalidWheelFilename, zipfile.BadZipFile, KeyError, OSError) as error:
+    except (InvalidWheelFilename, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise BadWheel(f"{path.name} can't be read as a wheel: {error}") from error
+    except (KeyError, OSError, NotImplementedError, RuntimeError) as error:
         raise BadWheel(f"{path.name} can't be read as a wheel: {error}") from error
     if not tags & set(sys_tags()):
         raise BadWheel(f"{path.name} is for another platform or Python")

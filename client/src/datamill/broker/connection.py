@@ -34,7 +34,7 @@ from datamill.errors import (
 )
 
 HEARTBEAT_SECS = 10
-"""A dead peer is noticed within 2 × (this + 5) seconds."""
+"""A dead peer is noticed within twice (this + 5) seconds."""
 
 MAX_BACKOFF_SECS = 30.0
 """The longest pause between two attempts to connect."""

@@ -139,7 +139,7 @@ class BatchConsumer(_Consumer):
 
     `handle(batch)` returns for each delivery whether it is done with (acknowledged) or refused
     (dead-lettered). It must take milliseconds. If it raises a `DatamillError`, the batch goes
-    back to the queue.
+    back to the queue; if it raises anything else, the delivery that makes it do so is refused.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class BatchConsumer(_Consumer):
         batch, self._batch = self._batch, []
         if not batch or self._channel is None:
             return
-        verdicts = self._handle(batch)
+        verdicts = self._verdicts(batch)
         if all(verdicts):
             self._channel.basic_ack(batch[-1].tag, multiple=True)
             return
@@ -182,6 +182,17 @@ class BatchConsumer(_Consumer):
                 self._channel.basic_ack(delivery.tag)
             else:
                 self._channel.basic_reject(delivery.tag, requeue=False)
+
+    def _verdicts(self, batch: list[Delivery]) -> list[bool]:
+        try:
+            return self._handle(batch)
+        except DatamillError:
+            raise
+        except Exception:
+            log.exception("%s: a batch of %d failed", self.name, len(batch))
+            # One by one: a message that nothing can be done with must not take others along.
+            alone = len(batch) == 1
+            return [False] if alone else [self._verdicts([one])[0] for one in batch]
 
 
 @dataclass

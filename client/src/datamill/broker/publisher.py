@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from types import TracebackType
+from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
@@ -15,7 +16,7 @@ from datamill.errors import BrokerUnavailable
 
 
 def properties(
-    message_id: str | None = None, headers: dict[str, str | int] | None = None
+    message_id: str | None = None, headers: dict[str, Any] | None = None
 ) -> pika.BasicProperties:
     """Return the properties of a persistent JSON message."""
     return pika.BasicProperties(
@@ -46,7 +47,12 @@ class Publisher:
         self._used_at = 0.0
 
     def publish(
-        self, exchange: str, routing_key: str, body: bytes, message_id: str | None = None
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        message_id: str | None = None,
+        headers: dict[str, Any] | None = None,
     ) -> None:
         """Publish a persistent, mandatory message; return once the broker has confirmed it.
 
@@ -54,7 +60,7 @@ class Publisher:
         `BrokerUnavailable`. After the last one it is unknown whether the message went: publish
         again with the same `message_id`.
         """
-        message = properties(message_id)
+        message = properties(message_id, headers)
         with self._lock:
             try:
                 self._publish(exchange, routing_key, body, message)

@@ -7,7 +7,10 @@ from typing import Any, TypeAlias
 import numpy.typing as npt
 
 Pixels: TypeAlias = npt.NDArray[Any]
-"""uint8 `[height, width, 3]`, RGB, or `[height, width]`, grey or a mask.
+"""uint8 `[height, width, 3]` or `[height, width]`, grey or a mask.
+
+The three are blue, green, red, as OpenCV has them: turning them round before the encoder turns them
+back costs as much as half a decoding.
 
 OpenCV's own types are no narrower than this."""
 

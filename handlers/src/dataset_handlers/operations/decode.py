@@ -8,8 +8,8 @@ What the file holds counts, not its name. On purpose:
 - 16 bits per channel keep the upper 8. 32-bit and floating-point images have no defined white and
   are refused.
 - Of several pictures in a file (animated GIF, MPO, pages of a TIFF) the first is taken.
-- A truncated file is refused, even if most of it could be shown. Damage that leaves a decodable
-  file can't be seen here.
+- A file that lacks pixels because it was cut off is refused, even if most of it could be shown.
+  Damage that leaves a decodable file can't be seen here.
 - More than `max_pixels` are refused from the header, before anything is decoded.
 """
 
@@ -52,7 +52,7 @@ class Decoded(NamedTuple):
 
 
 def decode_color(data: bytes, max_pixels: int, at_least: Size | None = None) -> Decoded:
-    """Return uint8 `[height, width, 3]`, RGB. Raises `BadItemError`.
+    """Return uint8 `[height, width, 3]`, blue first. Raises `BadItemError`.
 
     With `at_least`, a large JPEG may come reduced to 1/2, 1/4 or 1/8, its sides not below
     `at_least`: the decoder then leaves out work. Only where the sides can be divided exactly, so
@@ -60,7 +60,7 @@ def decode_color(data: bytes, max_pixels: int, at_least: Size | None = None) -> 
     """
     image = _open(data, max_pixels)
     if _is_plain_jpeg(image, data):
-        return _decode_jpeg(image, data, cv2.IMREAD_COLOR_RGB, at_least)
+        return _decode_jpeg(image, data, cv2.IMREAD_COLOR_BGR, at_least)
     return _decode_with_pillow(image, "RGB", _WHITE)
 
 
@@ -151,7 +151,8 @@ def _eight_bits(image: Image.Image, mode: str, background: int) -> Pixels:
         raise BadItemError("its pixels have 32 bits: what is white is not defined")
     if image.has_transparency_data:
         image = _on_background(image.convert("RGBA"), background)
-    return np.asarray(image.convert(mode))
+    pixels = np.asarray(image.convert(mode))
+    return pixels if mode == "L" else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
 
 
 def _on_background(image: Image.Image, background: int) -> Image.Image:

@@ -75,7 +75,8 @@ def _from_debian(log: Callable[[str], None], environment: Mapping[str, str]) -> 
                 found = debian.provide(folder / "server", environment)
             return found
     except OSError as error:
-        raise NoRabbitMQ(f"RabbitMQ can't be unpacked into {folder} ({error})") from error
+        hint = "XDG_CACHE_HOME names another cache folder"
+        raise NoRabbitMQ(f"RabbitMQ can't be unpacked into {folder} ({error}; {hint})") from error
 
 
 @contextlib.contextmanager

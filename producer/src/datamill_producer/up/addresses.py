@@ -10,8 +10,8 @@ from datamill.errors import SettingsError
 from datamill_producer.rabbitmq.ports import LOOPBACK, kept_ports
 
 PORTS_FILE = "ports.json"
-_LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
-_EVERYWHERE = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "[::]": "[::1]"}
+_LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):(?P<port>[0-9]{1,5})")
+_EVERYWHERE = {"0.0.0.0": LOOPBACK, "[::]": "[::1]"}
 """Addresses that mean all interfaces, and one at which this machine reaches itself."""
 
 

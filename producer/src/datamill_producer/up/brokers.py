@@ -97,7 +97,9 @@ class PrivateBroker:
         log.info("starting RabbitMQ, which takes some seconds")
         self._node.start()
         declare(self._node.url)
-        log.info("RabbitMQ runs on %s; its log is %s", place(self.url), self._folder / "console.log")
+        log.info(
+            "RabbitMQ runs on %s; its log is %s", place(self.url), self._folder / "console.log"
+        )
 
     def settle(self) -> None:
         """Wait until the queues would survive a crash; takes 2 s at the first start."""

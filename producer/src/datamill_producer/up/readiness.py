@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import http.client
-import urllib.error
 import urllib.request
-
-from pika.adapters.blocking_connection import BlockingConnection
+from typing import TYPE_CHECKING
 
 from datamill import topology
 from datamill.broker import connect, translated
 from datamill.errors import BrokerUnavailable
 
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingConnection
+
 _HTTP_TIMEOUT_SECS = 2.0
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Our own child is not behind the environment's proxy."""
 
 
 class BuilderLook:
@@ -44,7 +47,7 @@ class BuilderLook:
 def notifier_ready(http_url: str) -> bool:
     """Return whether the notifier says that it can serve."""
     try:
-        with urllib.request.urlopen(f"{http_url}/readyz", timeout=_HTTP_TIMEOUT_SECS):
+        with _DIRECTLY.open(f"{http_url}/readyz", timeout=_HTTP_TIMEOUT_SECS):
             return True
     except (OSError, http.client.HTTPException):
         return False  # not there yet, or it says 503

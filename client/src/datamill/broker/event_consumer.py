@@ -1,0 +1,66 @@
+"""All events, for a service that hands them on: in batches, with the broker keeping the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+from datamill import topology
+from datamill.broker.consumer import Delivery, _Consumer
+
+_ALL_EVENTS = "dataset.#"
+
+_QUEUE_ARGUMENTS = {
+    # Exclusive queues are classic everywhere; a virtual host may have another default type.
+    "x-queue-type": "classic",
+    # A service that hangs must not fill the broker's memory: the oldest events go first.
+    "x-max-length": 100_000,
+}
+
+
+class EventConsumer(_Consumer):
+    """Hands over all events as they arrive, several at a time, in its own thread.
+
+    What comes while `handle` works stays in the queue; no heartbeat is answered meanwhile, so it
+    must take seconds at most. Events of a time without a connection are missed: who needs the
+    state reads it, once `subscribed` is set. `listener.EventListener` is for clients: bindings
+    that come and go, no right to declare anything.
+    """
+
+    def __init__(self, url: str, name: str, handle: Callable[[list[Delivery]], None]) -> None:
+        super().__init__(url, name)
+        self._handle = handle
+        self._batch: list[Delivery] = []
+        self._channel: BlockingChannel | None = None
+
+    def _subscribe(self, connection: BlockingConnection) -> None:
+        self._batch = []
+        channel = self._channel = self._watched(connection.channel())
+        declared = channel.queue_declare(
+            "", exclusive=True, auto_delete=True, arguments=_QUEUE_ARGUMENTS
+        )
+        queue_name = declared.method.queue
+        channel.queue_bind(queue_name, topology.EVENTS_EXCHANGE, _ALL_EVENTS)
+        # Events are hints: nothing is gained by acknowledging each.
+        channel.basic_consume(queue_name, self._on_message, auto_ack=True)
+
+    def _channels_open(self) -> bool:
+        return self._channel is not None and self._channel.is_open
+
+    def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self._batch.append(
+            Delivery(
+                body,
+                method.routing_key,
+                properties.message_id,
+                method.redelivered,
+                method.delivery_tag,
+            )
+        )
+
+    def _turn(self) -> None:
+        batch, self._batch = self._batch, []
+        if batch:
+            self._handle(batch)

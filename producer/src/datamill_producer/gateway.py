@@ -1,0 +1,143 @@
+"""The notifier's HTTP interface, as commands use it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from datamill.errors import (
+    DatamillError,
+    InvalidRequest,
+    NotAllowed,
+    NothingFound,
+    ServiceUnavailable,
+    first_line,
+)
+from datamill.runfile import Service
+
+TIMEOUT_SECS = 20.0
+MAX_LIST = 10_000
+"""The longest list that the notifier gives at once."""
+MIN_PREFIX = 6
+"""Fewer characters of a dataset id are too easily somebody else's."""
+
+_PREFIX = re.compile(r"[0-9a-f]{1,64}")
+_ID_LENGTH = 64
+
+Document = dict[str, Any]
+Parameters = Mapping[str, str | int | float | None]
+
+
+class Gateway:
+    """Asks a notifier. Every method raises `ServiceUnavailable` where it can't be reached."""
+
+    def __init__(self, service: Service) -> None:
+        if service.http_url is None:
+            raise ServiceUnavailable(
+                "this asks the notifier, and its address is not known: set DATAMILL_URL"
+            )
+        self.url = service.http_url
+        self._token = service.admin_token
+
+    def dataset(self, dataset_id: str) -> Document:
+        """Return the state of a dataset; raise `NothingFound` for one nobody asked for."""
+        found: Document = self._call("GET", f"/datasets/{dataset_id}")
+        return found
+
+    def datasets(
+        self, state: str | None = None, name: str | None = None, limit: int = MAX_LIST
+    ) -> list[Document]:
+        """Return summaries of datasets, newest first."""
+        parameters = {"state": state, "name": name, "limit": limit}
+        found: list[Document] = self._call("GET", "/datasets", parameters)
+        return found
+
+    def full_id(self, given: str) -> str:
+        """Return the dataset id that begins so. Raises `InvalidRequest` or `NothingFound`."""
+        if not _PREFIX.fullmatch(given) or len(given) < MIN_PREFIX:
+            raise InvalidRequest(
+                f"{given!r} is no dataset id: 64 hex digits, or at least the first {MIN_PREFIX}"
+            )
+        if len(given) == _ID_LENGTH:
+            return given
+        ids = [d["dataset_id"] for d in self.datasets() if d["dataset_id"].startswith(given)]
+        if not ids:
+            raise NothingFound(f"no dataset id begins with {given}; `datamill list` shows them")
+        if len(ids) > 1:
+            raise InvalidRequest(f"{given} begins {len(ids)} dataset ids: give more of it")
+        return str(ids[0])
+
+    def readiness(self) -> Document:
+        """Return which parts of the notifier work; `ready` says whether all do."""
+        try:
+            found: Document = self._call("GET", "/readyz")
+        except _Unready as unready:
+            return unready.parts
+        return found
+
+    def accepted_requests(self, parameters: Parameters) -> list[Document]:
+        """Return the newest accepted requests that match, newest last. Needs the admin token."""
+        found: list[Document] = self._call("GET", "/admin/requests", parameters)
+        return found
+
+    def cancel(self, dataset_id: str) -> Document:
+        """Stop the build of a dataset; return its state. Needs the admin token.
+
+        Raises `NothingFound` where nothing is being built for it.
+        """
+        found: Document = self._call("POST", f"/admin/datasets/{dataset_id}/cancel")
+        return found
+
+    def _call(self, method: str, path: str, parameters: Parameters | None = None) -> Any:
+        given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        query = f"?{urllib.parse.urlencode(given)}" if given else ""
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        call = urllib.request.Request(f"{self.url}{path}{query}", headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(call, timeout=TIMEOUT_SECS) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _refusal(self.url, error.code, error.read()) from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise ServiceUnavailable(
+                f"the notifier at {self.url} could not be reached: {first_line(error)}"
+            ) from error
+
+
+class _Unready(ServiceUnavailable):
+    """The notifier says that it can't serve."""
+
+    def __init__(self, message: str, parts: Document) -> None:
+        super().__init__(message)
+        self.parts = parts
+
+
+def _refusal(url: str, code: int, body: bytes) -> DatamillError:
+    document = _document(body)
+    said = str(document.get("message") or f"{code} {HTTPStatus(code).phrase}")
+    match code:
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return NotAllowed(f"{said}: set DATAMILL_ADMIN_TOKEN to the notifier's")
+        case HTTPStatus.NOT_FOUND | HTTPStatus.CONFLICT:
+            return NothingFound(said)
+        case HTTPStatus.BAD_REQUEST:
+            return InvalidRequest(said)
+        case HTTPStatus.SERVICE_UNAVAILABLE if "ready" in document:
+            return _Unready(said, document)
+    return ServiceUnavailable(f"the notifier at {url} says: {said}")
+
+
+def _document(body: bytes) -> Document:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

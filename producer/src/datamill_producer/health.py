@@ -1,0 +1,71 @@
+"""How the service as a whole is: broker, notifier, builds."""
+
+from __future__ import annotations
+
+from datamill import topology
+from datamill.broker import connect, translated
+from datamill.errors import DatamillError, first_line
+from datamill.runfile import Service
+from datamill_producer.gateway import Document, Gateway
+from datamill_producer.up.brokers import place
+
+
+def look(service: Service) -> Document:
+    """Return `broker`, `notifier` and `builds`; each has `ok`, and `error` where it is not."""
+    return {
+        "broker": _broker(service.broker_url),
+        "notifier": _notifier(service),
+        "builds": _builds(service),
+    }
+
+
+def is_well(looked: Document) -> bool:
+    """Return whether nothing is wrong, as far as it could be looked at."""
+    return all(part["ok"] is not False for part in looked.values())
+
+
+def _broker(url: str | None) -> Document:
+    if url is None:
+        return {"ok": None, "error": "its address is not known here"}
+    try:
+        with translated(url):
+            connection = connect(url, "datamill status")
+            try:
+                queues = [_queue(connection.channel(), queue.name) for queue in topology.QUEUES]
+            finally:
+                if connection.is_open:
+                    connection.close()
+    except DatamillError as error:
+        return {"ok": False, "url": place(url), "error": first_line(error)}
+    return {"ok": True, "url": place(url), "queues": queues}
+
+
+def _queue(channel: object, name: str) -> Document:
+    try:
+        with translated():
+            answer = channel.queue_declare(name, passive=True)  # type: ignore[attr-defined]
+    except DatamillError as error:
+        return {"name": name, "error": first_line(error)}
+    counts = answer.method
+    return {"name": name, "messages": counts.message_count, "consumers": counts.consumer_count}
+
+
+def _notifier(service: Service) -> Document:
+    if service.http_url is None:
+        return {"ok": None, "error": "its address is not known here: set DATAMILL_URL"}
+    try:
+        parts = Gateway(service).readiness()
+    except DatamillError as error:
+        return {"ok": False, "url": service.http_url, "error": first_line(error)}
+    broken = [name for name, works in parts.items() if not works and name != "ready"]
+    found: Document = {"ok": not broken, "url": service.http_url, "parts": parts}
+    return found | ({"error": f"does not work: {', '.join(broken)}"} if broken else {})
+
+
+def _builds(service: Service) -> Document:
+    try:
+        gateway = Gateway(service)
+        building, queued = gateway.datasets("building"), gateway.datasets("queued")
+    except DatamillError as error:
+        return {"ok": None, "error": first_line(error)}
+    return {"ok": True, "building": building, "queued": queued}

@@ -1,0 +1,167 @@
+"""Downloads over real sockets, from a server that cuts, lies and refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from datamill import download
+from datamill.download import Source, fetch
+from datamill.errors import DigestMismatch, DownloadError, Gone, WaitTimeout
+from tests.support.file_server import FileServer
+
+BODY = os.urandom(3_000_000)
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with FileServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "backoff", lambda _attempt: 0.01)
+
+
+def source(*urls: str, body: bytes = BODY) -> Source:
+    return Source(urls, len(body), hashlib.sha256(body).hexdigest())
+
+
+def test_a_whole_file(server: FileServer, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    fetch(source(server.add("/x", BODY)), tmp_path / "part", lambda *p: seen.append(p))
+    assert (tmp_path / "part").read_bytes() == BODY
+    assert seen == sorted(seen)
+    assert seen[-1] == (len(BODY), len(BODY))
+    assert server.requests == [("GET", "/x", None)]
+
+
+def test_an_empty_file(server: FileServer, tmp_path: Path) -> None:
+    fetch(source(server.add("/x", b""), body=b""), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == b""
+
+
+def test_cut_connections_are_resumed_where_they_were_cut(
+    server: FileServer, tmp_path: Path
+) -> None:
+    url = server.add("/x", BODY, cut_after=[1000, 0, 200_000])
+    fetch(source(url), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+    ranges = [asked for _method, _path, asked in server.requests]
+    assert ranges == [None, "bytes=1000-", "bytes=1000-", "bytes=201000-"]
+
+
+def test_what_an_ended_process_left_is_resumed(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "part").write_bytes(BODY[:12345])
+    fetch(source(server.add("/x", BODY)), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+    assert server.requests == [("GET", "/x", "bytes=12345-")]
+
+
+def test_a_rebuilt_file_is_never_glued_to_the_old_beginning(
+    server: FileServer, tmp_path: Path
+) -> None:
+    """The beginning is another file's; the server's strong ETag is the right one's."""
+    (tmp_path / "part").write_bytes(b"old" * 1000)
+    fetch(source(server.add("/x", BODY)), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+
+
+def test_a_server_without_ranges(server: FileServer, tmp_path: Path) -> None:
+    url = server.add("/x", BODY, ranges=False, cut_after=[1_500_000])
+    fetch(source(url), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+
+
+def test_a_wrong_body_is_fetched_once_more(server: FileServer, tmp_path: Path) -> None:
+    url = server.add("/x", BODY, bodies=[bytes(len(BODY))])
+    fetch(source(url), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+    assert server.count("/x") == 2
+
+
+@pytest.mark.parametrize("wrong", [bytes(len(BODY)), BODY + b"!", BODY + bytes(10_000_000)])
+def test_a_body_that_stays_wrong(server: FileServer, tmp_path: Path, wrong: bytes) -> None:
+    url = server.add("/x", wrong)
+    with pytest.raises(DigestMismatch):
+        fetch(source(url), tmp_path / "part")
+    assert server.count("/x") == 2
+    assert not (tmp_path / "part").exists()
+
+
+def test_a_body_that_stays_short(server: FileServer, tmp_path: Path) -> None:
+    url = server.add("/x", BODY[:100])
+    with pytest.raises(DownloadError, match="the connection was cut"):
+        fetch(source(url), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY[:100]
+
+
+def test_a_busy_server(server: FileServer, tmp_path: Path) -> None:
+    fetch(source(server.add("/x", BODY, status=[503, 502, 200])), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+
+
+def test_gone(server: FileServer, tmp_path: Path) -> None:
+    with pytest.raises(Gone, match="404"):
+        fetch(source(server.url + "/nothing"), tmp_path / "part")
+    assert server.count("/nothing") == 1
+
+
+def test_refused(server: FileServer, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="403"):
+        fetch(source(server.add("/x", BODY, status=[403])), tmp_path / "part")
+
+
+def test_another_address_of_the_same_file(server: FileServer, tmp_path: Path) -> None:
+    urls = (server.url + "/nothing", "http://127.0.0.1:9/x", server.add("/x", BODY))
+    fetch(source(*urls), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+    assert server.count("/nothing") == 1
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="refused"):
+        fetch(source("http://127.0.0.1:9/x"), tmp_path / "part")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "/etc/passwd"])
+def test_addresses_that_are_not_http(tmp_path: Path, url: str) -> None:
+    with pytest.raises(DownloadError, match="no address"):
+        fetch(source(url), tmp_path / "part")
+
+
+def test_an_error_of_the_callback_ends_the_download(server: FileServer, tmp_path: Path) -> None:
+    """`WaitTimeout` is an OSError, as are broken connections; it must not be tried again."""
+
+    def too_late(_done: int, _total: int) -> None:
+        raise WaitTimeout
+
+    with pytest.raises(WaitTimeout):
+        fetch(source(server.add("/x", BODY)), tmp_path / "part", too_late)
+    assert server.count("/x") == 1
+
+
+def test_a_full_disk_is_said_at_once(server: FileServer) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    with _FullDisk(len(BODY)) as part, pytest.raises(DownloadError, match="no space"):
+        download._receive_all(source(server.add("/x", BODY)), part, None)
+    assert server.count("/x") == 1
+
+
+class _FullDisk(download._Part):
+    """Writes to a device that is always full."""
+
+    def __init__(self, total: int) -> None:
+        self._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+        self._digest = hashlib.sha256()
+        self.total, self.size = total, 0
+
+    def restart(self) -> None:
+        self.size = 0

@@ -1,0 +1,1 @@
+"""The handlers and their SDK: no broker, no TensorFlow."""

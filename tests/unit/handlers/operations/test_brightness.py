@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from dataset_handlers.operations.brightness import brighten
+
+
+def test_values_are_multiplied_rounded_and_limited():
+    pixels = np.array([[0, 1, 100, 170, 255]], np.uint8)
+    assert brighten(pixels, 1.5).tolist() == [[0, 2, 150, 255, 255]]
+
+
+def test_every_channel_alike():
+    pixels = np.full((2, 2, 3), (10, 20, 30), np.uint8)
+    assert brighten(pixels, 0.5)[0, 0].tolist() == [5, 10, 15]
+
+
+def test_zero_is_black():
+    assert not brighten(np.full((2, 2), 255, np.uint8), 0).any()
+
+
+def test_a_negative_factor_is_an_error():
+    with pytest.raises(ValueError, match="negative"):
+        brighten(np.zeros((1, 1), np.uint8), -0.1)
