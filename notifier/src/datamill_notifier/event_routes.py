@@ -16,7 +16,7 @@ from aiohttp import WSCloseCode, web
 from datamill.events import Event
 from datamill_notifier import looking
 from datamill_notifier.hub import Message, Subscription
-from datamill_notifier.problems import Problem, invalid
+from datamill_notifier.problems import Problem, hang_up, invalid
 from datamill_notifier.service import Service, service_of
 
 _HEARTBEAT_SECS = 15.0
@@ -114,7 +114,7 @@ async def _tell_socket(
         while (next_one := await subscription.next()) is not None:
             await _in_time(socket.send_str(next_one.body))
     except (TimeoutError, ConnectionError):
-        _hang_up(request)
+        hang_up(request)
         return
     too_slow = subscription.dropped
     await socket.close(code=WSCloseCode.TRY_AGAIN_LATER if too_slow else WSCloseCode.GOING_AWAY)
@@ -152,7 +152,7 @@ async def _event_stream(
         while (frame := await _next_frame(subscription)) is not None:
             await _in_time(response.write(frame))
     except (TimeoutError, ConnectionError):
-        _hang_up(request)
+        hang_up(request)
     return response
 
 
@@ -175,9 +175,3 @@ def _framed(message: Message) -> bytes:
 async def _in_time(sending: Awaitable[None]) -> None:
     async with asyncio.timeout(_SEND_SECS):
         await sending
-
-
-def _hang_up(request: web.Request) -> None:
-    """Cut the connection of who takes no bytes: none of a farewell either."""
-    if request.transport is not None:
-        request.transport.abort()

@@ -50,6 +50,12 @@ def unavailable(message: str) -> Problem:
     return Problem(503, "unavailable", message, {"Retry-After": str(RETRY_AFTER_SECS)})
 
 
+def hang_up(request: web.Request) -> None:
+    """Cut a connection at once, so that nobody takes what was sent for the whole."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever goes wrong into JSON."""
@@ -63,7 +69,10 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         log.warning("%s", error)
         return unavailable(first_line(error)).response()
     except ConnectionError:
-        raise  # the other side is gone; the server closes the connection
+        # The other side is gone, or was cut off: no bytes go out any more. Raised further,
+        # aiohttp would log it as an error of ours.
+        hang_up(request)
+        return web.Response(status=503)
     except Exception:
         log.exception("%s %s failed in a way that was not foreseen", request.method, request.path)
         return Problem(500, "internal", "the server failed; its log says how").response()

@@ -105,11 +105,7 @@ async def _send_file(
             async with asyncio.timeout(_STALL_SECS):
                 transfer.add(await _sendfile(request, held, position, piece))
     except (TimeoutError, asyncio.CancelledError) as error:
-        # Too slow, or the notifier stops. aiohttp takes a cut connection for what it is.
-        raise _broken_off(request) from error
-    except BaseException:
-        _broken_off(request)
-        raise
+        raise ConnectionResetError("too slow, or the notifier stops") from error
 
 
 async def _sendfile(request: web.Request, held: HeldFile, position: int, count: int) -> int:
@@ -120,13 +116,6 @@ async def _sendfile(request: web.Request, held: HeldFile, position: int, count: 
     if sent == 0:
         raise ConnectionResetError("the file ends early")
     return sent
-
-
-def _broken_off(request: web.Request) -> ConnectionResetError:
-    """Cut the connection, so that nobody takes what was sent for the whole."""
-    if request.transport is not None:
-        request.transport.abort()
-    return ConnectionResetError("the transfer was broken off")
 
 
 def _conditions(request: web.Request) -> dict[str, str]:

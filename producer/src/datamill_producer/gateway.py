@@ -8,7 +8,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -61,11 +61,7 @@ class Gateway:
 
     def full_id(self, given: str) -> str:
         """Return the dataset id that begins so. Raises `InvalidRequest` or `NothingFound`."""
-        if not _PREFIX.fullmatch(given) or len(given) < MIN_PREFIX:
-            raise InvalidRequest(
-                f"{given!r} is no dataset id: 64 hex digits, or at least the first {MIN_PREFIX}"
-            )
-        if len(given) == _ID_LENGTH:
+        if is_full_id(given):
             return given
         ids = [d["dataset_id"] for d in self.datasets() if d["dataset_id"].startswith(given)]
         if not ids:
@@ -110,6 +106,21 @@ class Gateway:
             raise ServiceUnavailable(
                 f"the notifier at {self.url} could not be reached: {first_line(error)}"
             ) from error
+
+
+def is_full_id(given: str) -> bool:
+    """Return whether a dataset id is given in full; raise `InvalidRequest` if it is none."""
+    if not _PREFIX.fullmatch(given) or len(given) < MIN_PREFIX:
+        raise InvalidRequest(
+            f"{given!r} is no dataset id: 64 hex digits, or at least the first {MIN_PREFIX}"
+        )
+    return len(given) == _ID_LENGTH
+
+
+def full_ids(service: Service, given: Iterable[str]) -> list[str]:
+    """Return dataset ids in full, each once; the notifier is asked only where one is not."""
+    found = [one if is_full_id(one) else Gateway(service).full_id(one) for one in given]
+    return list(dict.fromkeys(found))
 
 
 class _Unready(ServiceUnavailable):

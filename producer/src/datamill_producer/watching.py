@@ -56,18 +56,20 @@ def _look(http_url: str | None, tracker: Tracker, inbox: queue.SimpleQueue[Event
 
 def _is_news(event: Event, said: dict[tuple[object, ...], object]) -> bool:
     """Return whether the last event of this kind said something else."""
+    kind: tuple[object, ...]
+    content: tuple[object, ...]
     match event:
         case Accepted(state=state, waiting=waiting, ahead=ahead):
-            kind, content = ("accepted",), (state, waiting, ahead)
+            kind, content = (), (state, waiting, ahead)
         case Planned(content_key=content_key):
-            kind, content = ("planned",), (content_key,)
+            kind, content = (), (content_key,)
         case ShardDone(index=index, sha256=sha256):
-            kind, content = ("shard", index), (sha256,)
+            kind, content = (index,), (sha256,)
         case Progress(shards_done=done, records_done=records):
-            kind, content = ("progress",), (done, records)
+            kind, content = (), (done, records)
         case _:
             return True
-    key = (event.dataset_id, *kind)
+    key = (event.dataset_id, event.event, *kind)
     if said.get(key) == content:
         return False
     said[key] = content

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -74,12 +75,22 @@ def connect(url: str, name: str, blocked_timeout_secs: float = 60.0) -> Blocking
         return BlockingConnection(parameters(url, name, blocked_timeout_secs))
 
 
+_TRANSPORT_ERRORS = (
+    AMQPConnectionError,
+    AMQPChannelError,
+    ssl.SSLError,
+    socket.gaierror,
+    ConnectionError,
+    TimeoutError,
+)
+
+
 @contextmanager
 def translated(url: str | None = None) -> Iterator[None]:
     """Turn pika's exceptions into Datamill's; `url` only names the host in the message."""
     try:
         yield
-    except (AMQPConnectionError, AMQPChannelError, socket.gaierror, ConnectionError) as error:
+    except _TRANSPORT_ERRORS as error:
         raise translate(error, url) from error
 
 
@@ -89,6 +100,8 @@ def translate(error: BaseException, url: str | None = None) -> DatamillError:
     match error:
         case ProbableAuthenticationError() | AuthenticationError():
             return BrokerRefused(f"the broker{place} refused the user name or password")
+        case ssl.SSLCertVerificationError(verify_message=why):
+            return BrokerRefused(f"the certificate of the broker{place} can't be trusted: {why}")
         case ProbableAccessDeniedError():
             return BrokerRefused(f"the broker{place} refused the virtual host")
         case ConnectionBlockedTimeout() | NackError():

@@ -80,7 +80,9 @@ def _service(looked: Document) -> str:
     builds = looked["builds"]
     if builds["ok"]:
         rows.append(("builds", f"{len(builds['building'])} running", _queued(builds["queued"])))
-        rows += [("", build["dataset_id"][:_SHOWN_OF_ID], _build(build)) for build in builds["building"]]
+        rows += [
+            ("", build["dataset_id"][:_SHOWN_OF_ID], _build(build)) for build in builds["building"]
+        ]
     else:
         rows.append(("builds", "", builds["error"]))
     return table(rows)

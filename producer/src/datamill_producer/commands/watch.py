@@ -25,7 +25,7 @@ def watch(ctx: click.Context, dataset_ids: tuple[str, ...], as_json: bool) -> No
     from datamill.session import session_for
     from datamill.settings import load_settings
     from datamill_producer.event_lines import line
-    from datamill_producer.full_ids import full_ids
+    from datamill_producer.gateway import full_ids
     from datamill_producer.watching import follow
 
     service = find_service(load_settings())

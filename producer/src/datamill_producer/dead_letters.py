@@ -1,0 +1,188 @@
+"""The queue of dead letters: looking at it, taking from it, sending back what was in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from datamill import topology
+from datamill.broker import Publisher, connect, translated
+from datamill.errors import BrokerUnavailable, DecodeError, InvalidRequest, NothingFound
+from datamill.request import Request
+
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingConnection
+
+MAX_LETTERS = 10_000
+"""So many are looked at in one go: each is held in memory until they are put back."""
+SHOWN_CHARACTERS = 200
+MIN_PREFIX = 6
+
+_NAME = "datamill dead"
+_NOT_REPLAYED = ("x-", "cc", "bcc")
+"""Headers that would make the broker count on, see a cycle, or send copies (RabbitMQ 3.10)."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that a queue gave up. Times, names and counts are the broker's."""
+
+    number: int
+    """Its place in the queue, from 1."""
+    tag: int
+    message_id: str | None
+    died_at: datetime | None
+    queue: str | None
+    """The queue that it died in."""
+    exchange: str | None
+    """The exchange that it was published to first."""
+    routing_key: str | None
+    death: str | None
+    """Why the broker moved it: `rejected`, `delivery_limit`, `expired`, `maxlen`."""
+    headers: dict[str, Any]
+    """Its headers, without the ones that must not be replayed."""
+    body: bytes
+
+    @property
+    def problem(self) -> str | None:
+        """Why it would be refused again; None if it would not, as far as can be told."""
+        if self.exchange is None or self.routing_key is None:
+            return "it does not say where it came from"
+        if self.queue != topology.REQUESTS_QUEUE:
+            return None
+        try:
+            Request.decode(self.body)
+        except DecodeError as error:
+            return str(error)
+        return None
+
+    @property
+    def reason(self) -> str:
+        """Why it is here."""
+        if problem := self.problem:
+            return problem
+        return f"{self.death or 'unknown'}; there is nothing wrong with the message itself"
+
+    @property
+    def beginning(self) -> str:
+        """The first characters of its body."""
+        text = self.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace")
+        return text[:SHOWN_CHARACTERS]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "number": self.number,
+            "message_id": self.message_id,
+            "died_at": self.died_at.isoformat() if self.died_at else None,
+            "queue": self.queue,
+            "exchange": self.exchange,
+            "routing_key": self.routing_key,
+            "death": self.death,
+            "bytes": len(self.body),
+            "reason": self.reason,
+            "beginning": self.beginning,
+        }
+
+
+class DeadLetters:
+    """The dead letters, held while this is open; what was not removed goes back at the end.
+
+    Nobody else sees them meanwhile. For one thread.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._publisher = Publisher(url, _NAME)
+        self._held: dict[int, DeadLetter] = {}
+
+    def __enter__(self) -> DeadLetters:
+        self._connection: BlockingConnection = connect(self._url, _NAME)
+        with translated(self._url):
+            self._channel = self._connection.channel()
+            topology.declare(self._channel)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._publisher.close()
+        if not self._connection.is_open:
+            return  # the broker puts back by itself what a closed connection held
+        with translated(self._url):
+            # One by one, so that they keep their order; by reject, which every version counts.
+            for letter in self._held.values():
+                self._channel.basic_reject(letter.tag, requeue=True)
+            self._connection.close()
+
+    def fetch(self, limit: int = MAX_LETTERS) -> list[DeadLetter]:
+        """Return the letters at the front of the queue."""
+        with translated(self._url):
+            while len(self._held) < limit:
+                method, properties, body = self._channel.basic_get(topology.DEAD_QUEUE)
+                if method is None:
+                    break
+                letter = _letter(len(self._held) + 1, method.delivery_tag, properties, body)
+                self._held[letter.tag] = letter
+        return list(self._held.values())
+
+    def replay(self, letter: DeadLetter) -> None:
+        """Publish a letter as it was at first, confirmed; only then remove it here."""
+        if letter.exchange is None or letter.routing_key is None:
+            raise InvalidRequest(f"dead letter {letter.number}: {letter.problem}")
+        self._publisher.publish(
+            letter.exchange, letter.routing_key, letter.body, letter.message_id, letter.headers
+        )
+        self.drop(letter)
+
+    def drop(self, letter: DeadLetter) -> None:
+        """Remove a letter for good."""
+        with translated(self._url):
+            self._channel.basic_ack(letter.tag)
+            # A round trip: pika says nothing about an acknowledgement that did not arrive.
+            self._channel.queue_declare(topology.DEAD_QUEUE, passive=True)
+        if not self._channel.is_open:
+            raise BrokerUnavailable("the broker closed the channel; look again what is there")
+        del self._held[letter.tag]
+
+
+def chosen(letters: Sequence[DeadLetter], which: Iterable[str]) -> list[DeadLetter]:
+    """Return the letters with these numbers or message ids (or unique beginnings of ids).
+
+    Raises `NothingFound` for one that is not there, `InvalidRequest` for one that is ambiguous.
+    """
+    return list({letter.tag: letter for one in which for letter in [_one(letters, one)]}.values())
+
+
+def _one(letters: Sequence[DeadLetter], given: str) -> DeadLetter:
+    if given.isdecimal() and len(given) < MIN_PREFIX:
+        found = [letter for letter in letters if letter.number == int(given)]
+    else:
+        found = [letter for letter in letters if letter.message_id == given]
+    if not found and len(given) >= MIN_PREFIX:
+        found = [letter for letter in letters if (letter.message_id or "").startswith(given)]
+    if not found:
+        raise NothingFound(f"no dead letter {given}: `datamill dead list` shows them")
+    if len(found) > 1:
+        raise InvalidRequest(f"{given} means {len(found)} dead letters: choose by number")
+    return found[0]
+
+
+def _letter(number: int, tag: int, properties: Any, body: bytes) -> DeadLetter:
+    headers = properties.headers or {}
+    deaths = [death for death in headers.get("x-death") or [] if isinstance(death, dict)]
+    # The newest death is first; the oldest tells how it was published.
+    last, first = (deaths[0], deaths[-1]) if deaths else ({}, {})
+    keys = first.get("routing-keys") or [None]
+    return DeadLetter(
+        number=number,
+        tag=tag,
+        message_id=properties.message_id,
+        died_at=last.get("time"),
+        queue=last.get("queue"),
+        exchange=first.get("exchange"),
+        routing_key=keys[0],
+        death=last.get("reason"),
+        headers={k: v for k, v in headers.items() if not k.lower().startswith(_NOT_REPLAYED)},
+        body=body,
+    )
