@@ -50,10 +50,10 @@ def _kind(value: Value) -> bytes:
         return _field(1, b"".join(_field(1, item) for item in values))  # type: ignore[arg-type]
     if isinstance(values[0], float):
         return _field(2, _field(1, struct.pack(f"<{len(values)}f", *values)))
-    return _field(3, _field(1, b"".join(_varint(int(item)) for item in values)))
+    return _field(3, _field(1, b"".join(_varint(item) for item in values)))
 
 
-def _varint(number: int) -> bytes:
+def _varint(number: Any) -> bytes:
     number &= 2**64 - 1
     out = bytearray()
     while number > 127:
@@ -77,7 +77,7 @@ def _framed(payload: bytes) -> bytes:
 
 
 def _masked(data: bytes) -> int:
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 

@@ -48,7 +48,7 @@ class PlayedBuilder(threading.Thread):
     def publish(self, *events: Event) -> None:
         """Publish events now, from any thread."""
         for event in events:
-            self._connection.add_callback_threadsafe(lambda event=event: self._send(event))  # type: ignore[misc]
+            self._connection.add_callback_threadsafe(lambda event=event: self._send(event))
 
     def _send(self, event: Event) -> None:
         self._channel.basic_publish(topology.EVENTS_EXCHANGE, event.routing_key, event.encode())

@@ -15,6 +15,7 @@ from datamill.records import read_records
 
 _CELL_PIXELS = 176
 _CAPTION_PIXELS = 18
+_CAPTION_CHARACTERS = 100
 _GAP_PIXELS = 6
 _RECORDS = 24
 _CELLS_PER_ROW = 8
@@ -38,12 +39,14 @@ def contact_sheet(
     columns = max(1, _CELLS_PER_ROW // per_record)
     rows = max(1, -(-len(cells) // columns))
     width = columns * (per_record * _CELL_PIXELS + _GAP_PIXELS) + _GAP_PIXELS
-    height = rows * (_CELL_PIXELS + _CAPTION_PIXELS + _GAP_PIXELS) + _GAP_PIXELS
+    caption_pixels = _CAPTION_PIXELS if any(caption for _, caption in cells) else 0
+    row_pixels = _CELL_PIXELS + caption_pixels + _GAP_PIXELS
+    height = rows * row_pixels + _GAP_PIXELS
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
     for number, (images, caption) in enumerate(cells):
         row, column = divmod(number, columns)
         left = _GAP_PIXELS + column * (per_record * _CELL_PIXELS + _GAP_PIXELS)
-        top = _GAP_PIXELS + row * (_CELL_PIXELS + _CAPTION_PIXELS + _GAP_PIXELS)
+        top = _GAP_PIXELS + row * row_pixels
         _draw(sheet, images, caption, left, top, per_record * _CELL_PIXELS)
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=_QUALITY)
@@ -55,7 +58,7 @@ def _records(files: list[Path]) -> Any:
         for file in files:
             for payload in read_records(file):
                 yield decode_example(payload)
-    except RecordError:
+    except (RecordError, OSError):
         return  # no tf.train.Example, or damaged, which whoever packs notices by the digest
 
 
@@ -67,7 +70,8 @@ def _image_names(features: dict[str, Any] | None) -> list[str]:
 
 
 def _cells(record: dict[str, Any], names: list[str]) -> list[Image.Image]:
-    return [_decoded(record[name][0]) for name in names if record.get(name)]
+    values = [record[name][0] for name in names if record.get(name)]
+    return [_decoded(value if isinstance(value, bytes) else b"") for value in values]
 
 
 def _decoded(encoded: bytes) -> Image.Image:
@@ -108,7 +112,7 @@ def _caption(record: dict[str, Any], labels: dict[str, list[str]]) -> str:
             parts.append(known[value])
         else:
             parts.append(f"{name} {value:g}")
-    return " ".join(", ".join(parts).split())
+    return " ".join(", ".join(parts).split())[:_CAPTION_CHARACTERS]
 
 
 def _draw(

@@ -52,7 +52,7 @@ class Reconciler(threading.Thread):
             leased = tasks.leased(connection)
         lost = self._watch.lost(leased)
         if lost:
-            log.info("%d pieces of work have lost their owner", len(lost))
+            log.info("tasks that have lost their owner: %d", len(lost))
             with self._catalog.write() as change:
                 tasks.take_from(change, lost)
             self._store.sweep()
@@ -72,7 +72,7 @@ class Reconciler(threading.Thread):
         forgotten = sorted(candidates & self._forgotten)[:_MAX_WOKEN]
         self._forgotten = candidates
         if forgotten:
-            log.info("%d pending pieces of work are in no queue; putting them back", len(forgotten))
+            log.info("pending tasks that are in no queue, put back: %d", len(forgotten))
             with self._catalog.write() as change:
                 for kind, subject, index in forgotten:
                     tasks.wake(change, kind, subject, index)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 from datamill.broker import Delivery
@@ -147,9 +148,7 @@ class Steward:
                 and "any version" in str(error)
                 and not (raw_root / name).is_dir()
             ):
-                raise UnknownDataset(
-                    f"unknown dataset {name}: no handler and no raw data have this name"
-                ) from error
+                raise UnknownDataset(_unknown(name, raw_root)) from error
             raise
         opening = Opening(environment, name, config, configured.raw if configured else None)
         with self._handlers.lend(opening) as opened:
@@ -267,6 +266,12 @@ class Steward:
             build = lifecycle.find_build(connection, content_key)
         assert build is not None
         return Recipe.model_validate_json(build.recipe)
+
+
+def _unknown(name: str, raw_root: Path) -> str:
+    there = sorted(f.name for f in raw_root.iterdir() if f.is_dir()) if raw_root.is_dir() else []
+    listed = ", ".join(there[:20]) or "nothing"
+    return f"no handler and no raw data are called {name}; in the raw root there is: {listed}"
 
 
 def _failure(error: DatamillError | OSError) -> Failure:

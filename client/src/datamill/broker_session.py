@@ -45,7 +45,9 @@ class BrokerSession(Session):
         self._subscriptions: list[Subscription] = []
         self._published_at = time.monotonic()
         self._publisher = Publisher(url, self._name)
-        self._listener = EventListener(url, self._name, self._on_event, self._on_subscribed)
+        self._listener = EventListener(
+            url, self._name, self._on_event, self._on_subscribed, self._on_fatal
+        )
         self._nudge = threading.Event()
         self._stopping = False
         self._asker = threading.Thread(target=self._repeat, name=self._name, daemon=True)
@@ -122,6 +124,17 @@ class BrokerSession(Session):
             for tracker in list(self._due):
                 self._due[tracker] = 0.0
         self._nudge.set()
+
+    def _on_fatal(self, error: DatamillError) -> None:
+        """Tell those who wait: nothing more will come."""
+        self.broken = error
+        with self._guard:
+            trackers = [tracker for group in self._trackers.values() for tracker in group]
+            subscriptions = list(self._subscriptions)
+        for tracker in trackers:
+            tracker.break_off(error)
+        for subscription in subscriptions:
+            subscription.close()
 
     # --- the asker's thread ---
 

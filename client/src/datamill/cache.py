@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from datamill.archive import MANIFEST, Limits, Manifest, unpack
 from datamill.download import ProgressCallback, Source, fetch
-from datamill.errors import ArchiveError, DecodeError, DownloadError
+from datamill.errors import ArchiveError, DecodeError, DownloadError, SettingsError
 from datamill.events import Ready, decode_event
 
 log = logging.getLogger(__name__)
@@ -51,8 +51,11 @@ class Cache:
         self._ids = root / "ids"
         self._downloads = root / "downloads"
         self._scratch = root / "scratch"
-        for folder in (self._datasets, self._early, self._ids, self._downloads, self._scratch):
-            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for folder in (self._datasets, self._early, self._ids, self._downloads, self._scratch):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"DATAMILL_CACHE: {root} can't be used: {error}") from error
 
     # --- datasets ---
 

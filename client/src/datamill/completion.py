@@ -37,7 +37,8 @@ async def _completion(dataset_id: str) -> Ready:
         await _answer_or_state(session, tracker)
     if failed := tracker.failed:
         raise RequestFailed(failed.reason.value, failed.message, failed.retryable, dataset_id)
-    assert tracker.ready is not None
+    if tracker.ready is None:
+        raise tracker.error or ServiceUnavailable(f"{dataset_id[:12]} was evicted meanwhile")
     return tracker.ready
 
 
@@ -49,7 +50,7 @@ def _watch(tracker: Tracker) -> Session:
 
 async def _answer_or_state(session: Session, tracker: Tracker) -> None:
     """Wait for an event; look at the state first, and now and then: an event may be missed."""
-    while not tracker.answered:
+    while not tracker.settled:
         if session.http_url:
             await asyncio.to_thread(_look, session.http_url, tracker)
         try:

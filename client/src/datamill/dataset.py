@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -15,7 +16,7 @@ from datamill.download import ProgressCallback, Source
 from datamill.environment import settings_in_force
 from datamill.errors import Gone, NotCached, RequestFailed, ServiceUnavailable, WaitTimeout
 from datamill.events import Event, Ready
-from datamill.progress import progress_view
+from datamill.progress import ProgressView, progress_view
 from datamill.request import Request
 from datamill.runfile import Service, find_service
 from datamill.session import PATIENCE_SECS, session_for
@@ -88,9 +89,10 @@ class Dataset:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         label = f"{self.request.dataset_name} {self.id[:8]}"
-        with progress_view(label, shown=progress) as view, self.tracker.listening(view.event):
+        with progress_view(label, shown=progress) as view, self._shown_by(view):
             for attempt in range(_ASK_ANEW + 1):
                 ready = self._await_ready(deadline)
+                view.event(ready)
                 try:
                     self._folder = self._obtain(ready, _until(deadline, view.download))
                     return self._folder
@@ -168,6 +170,15 @@ class Dataset:
             self._service = None
             self._tracker.feed(cached)
 
+    def keep_asking(self) -> None:
+        """Ask again if the dataset was ready once and was evicted since, or the session broke.
+
+        Raises what broke the session if it still does.
+        """
+        tracker = self.tracker
+        if tracker.error is not None or not (tracker.answered or tracker.wanted):
+            self._ask_anew()
+
     def _ask_anew(self) -> None:
         assert self._service is not None
         self.tracker.ask_anew()
@@ -175,13 +186,27 @@ class Dataset:
 
     # --- waiting ---
 
+    @contextlib.contextmanager
+    def _shown_by(self, view: ProgressView) -> Iterator[None]:
+        """Show what is known and what happens, but for the answer: that comes in its turn."""
+
+        def show(event: Event) -> None:
+            if not event.final:
+                view.event(event)
+
+        tracker = self.tracker
+        with tracker.listening(show):
+            for event in (tracker.accepted, tracker.planned, tracker.progress):
+                if event is not None:
+                    view.event(event)
+            yield
+
     def _await_ready(self, deadline: float | None) -> Ready:
         tracker = self.tracker
-        if not tracker.answered and not tracker.wanted:
-            self._ask_anew()  # it was ready once, and was evicted since
         while True:
+            self.keep_asking()
             left = None if deadline is None else deadline - time.monotonic()
-            if not tracker.wait_until(lambda: tracker.answered, left):
+            if not tracker.wait_until(lambda: tracker.settled, left):
                 raise WaitTimeout(
                     f"{self.id[:12]} is not ready yet ({tracker.state}); "
                     "waiting again goes on with the same build"

@@ -92,6 +92,7 @@ def _await(dataset: Dataset, condition: Callable[[], bool]) -> None:
     """Wait for what events tell; look at the state too: some came before anybody listened."""
     tracker = dataset.tracker
     while not condition():
+        dataset.keep_asking()
         _look(dataset)
         tracker.wait_until(condition, _LOOK_SECS)
     if failed := tracker.failed:

@@ -13,9 +13,10 @@ def events_until_answer(tracker: Tracker) -> Iterator[Event]:
     """Yield what is known, then what happens, up to and with the event that is the answer."""
     inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with tracker.listening(inbox.put):
+        answer = tracker.ready or tracker.failed
         known = [event for event in (tracker.accepted, tracker.planned) if event is not None]
         yield from known
-        if answer := tracker.ready or tracker.failed:
+        if answer is not None:
             yield answer
             return
         while True:

@@ -43,7 +43,9 @@ def parse_features(document: dict[str, Any]) -> list[Feature]:
     Raises `ArchiveError` for a feature that needs its handler's code to be read.
     """
     try:
-        return list(_of_dict((), document["content"]["features"]))
+        if "content" in document:  # as `to_json` writes it; files hold the message itself
+            return list(_of_dict((), document["content"]["features"]))
+        return list(_of_dict((), document["featuresDict"]["features"]))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ArchiveError(
             f"features.json can't be read: {type(error).__name__} {error}"

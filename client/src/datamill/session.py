@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datamill.errors import DatamillError
     from datamill.runfile import Service
     from datamill.subscription import Subscription
     from datamill.tracker import Tracker
@@ -25,6 +26,9 @@ class Session(ABC):
 
     http_url: str | None
     """The notifier, where it is known."""
+
+    broken: DatamillError | None = None
+    """Why this session is of no use any more: the broker refuses it for good."""
 
     @abstractmethod
     def ask(self, tracker: Tracker, patience_secs: float = PATIENCE_SECS) -> None:
@@ -54,9 +58,12 @@ _guard = threading.Lock()
 def session_for(service: Service) -> Session:
     """Return this process's session with a service."""
     with _guard:
-        if service not in _sessions:
-            _sessions[service] = _open(service)
-        return _sessions[service]
+        session = _sessions.get(service)
+        if session is None or session.broken:
+            if session:
+                session.close()
+            session = _sessions[service] = _open(service)
+        return session
 
 
 def _open(service: Service) -> Session:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datamill.early import known_features, split_files
-from datamill.errors import DatamillError, TensorFlowMissing
+from datamill.errors import DatamillError, NotCached, TensorFlowMissing
 from datamill.features import Feature, parse_features
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ def by_features(dataset: Dataset, split: str, options: Options) -> Any:
     )
     # One file after the other: that is what keeps the order of records.
     records = files.flat_map(tf.data.TFRecordDataset)
+    known = _known_records(dataset, split)
+    if known is not None:
+        # Keras shows how far an epoch is, and does not warn that the data ran out at its end.
+        records = records.apply(tf.data.experimental.assert_cardinality(known))
     if options.shuffle:
         size = _SHUFFLE_RECORDS if options.shuffle is True else options.shuffle
         records = records.shuffle(size)
@@ -64,6 +68,14 @@ def by_features(dataset: Dataset, split: str, options: Options) -> Any:
     if options.batch_size:
         decoded = decoded.batch(options.batch_size)
     return decoded.prefetch(tf.data.AUTOTUNE)
+
+
+def _known_records(dataset: Dataset, split: str) -> int | None:
+    """Return how many records a split has; None where it is not here (yet)."""
+    try:
+        return sum(shard.records for shard in dataset.manifest.of_split(split)) or None
+    except NotCached:
+        return None
 
 
 def by_handler(dataset: Dataset, split: str, options: Options) -> Any:
@@ -126,7 +138,8 @@ def _decoder(tf: Any, features: list[Feature]) -> Any:
             place[feature.path[-1]] = _value(tf, feature, values[feature.name])
         return result
 
-    return decode
+    # It holds nothing that AutoGraph would have to translate, and `match` it can't.
+    return tf.autograph.experimental.do_not_convert(decode)
 
 
 def _stored(tf: Any, feature: Feature) -> Any:

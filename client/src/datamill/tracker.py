@@ -9,6 +9,7 @@ import uuid
 import weakref
 from collections.abc import Callable
 
+from datamill.errors import DatamillError
 from datamill.events import (
     Accepted,
     Event,
@@ -45,9 +46,11 @@ class Tracker:
         self.ready: Ready | None = None
         self.failed: Failed | None = None
         self.shards: dict[int, ShardDone] = {}
+        self.error: DatamillError | None = None
+        """Why no more events will come, if so."""
         self._changed = threading.Condition()
-        self._changes = 0
         self._listeners: list[Callable[[Event], None]] = []
+        self._wakers: list[Callable[[], None]] = []
         if request is not None:
             _known[dataset_id] = self
 
@@ -55,6 +58,11 @@ class Tracker:
     def answered(self) -> bool:
         """Whether there is an answer: `ready` or `failed`."""
         return self.ready is not None or self.failed is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to wait for: an answer, or none that could come."""
+        return self.answered or self.error is not None
 
     @property
     def state(self) -> str:
@@ -71,11 +79,12 @@ class Tracker:
         """Take notice of an event."""
         with self._changed:
             self._take(event)
-            self._changes += 1
             self._changed.notify_all()
-            listeners = list(self._listeners)
+            listeners, wakers = list(self._listeners), list(self._wakers)
         for listener in listeners:
             listener(event)
+        for waker in wakers:
+            waker()
 
     def _take(self, event: Event) -> None:
         match event:
@@ -100,10 +109,20 @@ class Tracker:
         self.planned = self.progress = None
         self.shards = {}
 
+    def break_off(self, error: DatamillError) -> None:
+        """Tell those who wait that no more events will come."""
+        with self._changed:
+            self.error = error
+            self._changed.notify_all()
+            wakers = list(self._wakers)
+        for waker in wakers:
+            waker()
+
     def ask_anew(self) -> None:
         """Forget the answer, for a new request: what was ready is no longer to be had."""
         with self._changed:
             self.wanted = self.request is not None
+            self.error = None
             self.ready = self.failed = self.planned = self.progress = None
             self.shards = {}
             self.message_id = str(uuid.uuid4())
@@ -113,24 +132,23 @@ class Tracker:
         with self._changed:
             return self._changed.wait_for(condition, timeout)
 
-    def wait_for_change(self, seen: int, timeout: float | None = None) -> int:
-        """Wait until more than `seen` events have come; return how many have."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._changes > seen, timeout)
-            return self._changes
-
     async def answer(self) -> None:
-        """Wait until there is an answer, without blocking the event loop."""
+        """Wait until there is an answer, or none can come, without blocking the event loop."""
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
 
-        def wake(_event: Event) -> None:
+        def wake() -> None:
             loop.call_soon_threadsafe(arrived.set)
 
-        with self.listening(wake):
-            while not self.answered:
+        with self._changed:
+            self._wakers.append(wake)
+        try:
+            while not self.settled:
                 await arrived.wait()
                 arrived.clear()
+        finally:
+            with self._changed:
+                self._wakers.remove(wake)
 
     def listening(self, listener: Callable[[Event], None]) -> _Listening:
         """Return a context in which a function is called, by the feeding thread, for each event."""

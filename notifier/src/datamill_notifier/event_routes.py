@@ -23,6 +23,10 @@ _HEARTBEAT_SECS = 15.0
 _SEND_SECS = 20.0
 """Who takes nothing for so long is dropped."""
 
+_FAREWELL_SECS = 1.0
+"""How long a closing WebSocket waits for the other side to say so too."""
+
+_MAX_SAID_BYTES = 4096
 _RECONNECT_MILLISECS = 2000
 _MAX_DATASETS = 1000
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -89,7 +93,9 @@ def _as_message(event: Event) -> Message:
 async def _web_socket(
     request: web.Request, subscription: Subscription, state: list[Message]
 ) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECS, max_msg_size=4096)
+    socket = web.WebSocketResponse(
+        heartbeat=_HEARTBEAT_SECS, timeout=_FAREWELL_SECS, max_msg_size=_MAX_SAID_BYTES
+    )
     await socket.prepare(request)
     telling = asyncio.create_task(_tell_socket(request, socket, subscription, state))
     try:

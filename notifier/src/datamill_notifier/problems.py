@@ -75,6 +75,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return web.Response(status=503)
     except Exception:
         log.exception("%s %s failed in a way that was not foreseen", request.method, request.path)
+        if request.writer.output_size:
+            hang_up(request)  # an answer has begun: another must not be taken for its rest
         return Problem(500, "internal", "the server failed; its log says how").response()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -17,6 +18,8 @@ from datamill_notifier.preconditions import Outcome, evaluate
 from datamill_notifier.problems import Problem
 from datamill_notifier.ranges import ByteRange
 from datamill_notifier.transfers import Transfer, Transfers
+
+log = logging.getLogger(__name__)
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 """For an address that is named by its content."""
@@ -106,6 +109,12 @@ async def _send_file(
                 transfer.add(await _sendfile(request, held, position, piece))
     except (TimeoutError, asyncio.CancelledError) as error:
         raise ConnectionResetError("too slow, or the notifier stops") from error
+    except ConnectionError:
+        raise
+    except (OSError, RuntimeError) as error:
+        # A disk that can't be read; a transport that closes. The head is out: no other answer.
+        log.warning("a transfer was broken off: %s", error)
+        raise ConnectionResetError("the rest can't be sent") from error
 
 
 async def _sendfile(request: web.Request, held: HeldFile, position: int, count: int) -> int:

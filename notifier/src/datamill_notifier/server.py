@@ -12,6 +12,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from aiohttp import web
 
@@ -33,6 +34,7 @@ from datamill_notifier.download_log import DownloadLog
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
 from datamill_notifier.listening import HubFeeder, consumer
+from datamill_notifier.server_log import server_log
 from datamill_notifier.service import Service
 from datamill_notifier.transfers import Transfers
 
@@ -75,6 +77,8 @@ async def _serve(
     runner = web.AppRunner(
         application(service),
         access_log=None,
+        logger=server_log(),
+        handler_cancellation=True,  # who leaves is forgotten at once
         auto_decompress=False,
         keepalive_timeout=_KEEP_ALIVE_SECS,
         shutdown_timeout=_LAST_WORDS_SECS,
@@ -88,7 +92,8 @@ async def _serve(
     told = asyncio.create_task(stop.wait())
     log.info("serving at %s", service.public_url)
     try:
-        await asyncio.wait({listener_ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {listener_ended, told}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         # No new connections; then those who listen are let go, since they would stay for ever;
         # then downloads get their grace; whatever is left is cut off by the runner.

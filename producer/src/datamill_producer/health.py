@@ -11,9 +11,14 @@ from datamill_producer.up.brokers import place
 
 
 def look(service: Service) -> Document:
-    """Return `broker`, `notifier` and `builds`; each has `ok`, and `error` where it is not."""
+    """Return `broker`, `builder`, `notifier` and `builds`.
+
+    Each has `ok` (None: it could not be looked at from here), and `error` where it is not.
+    """
+    broker = _broker(service.broker_url)
     return {
-        "broker": _broker(service.broker_url),
+        "broker": broker,
+        "builder": _builder(broker),
         "notifier": _notifier(service),
         "builds": _builds(service),
     }
@@ -48,6 +53,16 @@ def _queue(channel: object, name: str) -> Document:
         return {"name": name, "error": first_line(error)}
     counts = answer.method
     return {"name": name, "messages": counts.message_count, "consumers": counts.consumer_count}
+
+
+def _builder(broker: Document) -> Document:
+    queues = {queue["name"]: queue for queue in broker.get("queues", ())}
+    consumers = queues.get(topology.REQUESTS_QUEUE, {}).get("consumers")
+    if consumers is None:
+        return {"ok": None, "error": "the broker does not say who takes requests"}
+    if consumers == 0:
+        return {"ok": False, "error": "nobody takes requests: start a builder"}
+    return {"ok": True}
 
 
 def _notifier(service: Service) -> Document:

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import pika
 import pytest
 
+from datamill import topology
 from datamill.session import close_sessions
+from datamill_producer.rabbitmq import PrivateNode
 from tests.support.archives import PackedArchive
 from tests.support.file_server import FileServer
 from tests.support.played_builder import Answer, PlayedBuilder
+
+
+@pytest.fixture(scope="module")
+def shared_vhost(node: PrivateNode) -> Iterator[str]:
+    """A virtual host for a module: making one takes longer than most tests here."""
+    name = f"client-{uuid.uuid4().hex[:12]}"
+    yield node.add_vhost(name)
+    node.delete_vhost(name)
+
+
+@pytest.fixture
+def broker_url(shared_vhost: str) -> Iterator[str]:
+    """A broker that holds no request of the test before."""
+    yield shared_vhost
+    connection = pika.BlockingConnection(pika.URLParameters(shared_vhost))
+    channel = connection.channel()
+    topology.declare(channel)
+    channel.queue_purge(topology.REQUESTS_QUEUE)
+    connection.close()
 
 
 @pytest.fixture

@@ -167,13 +167,17 @@ def test_a_queue_that_somebody_deletes(
 
 
 def test_nobody_has_declared_anything_yet(
-    broker_url: str, open_session: Callable[..., BrokerSession]
+    node: PrivateNode, open_session: Callable[..., BrokerSession]
 ) -> None:
     """The request waits in the queue for the first builder."""
+    url = node.add_vhost("untouched")
     one = tracker()
-    open_session().ask(one)
-    with PlayedBuilder(broker_url, lambda request, _id: [ready(request)]):
+    session = open_session(url=url)
+    session.ask(one)
+    with PlayedBuilder(url, lambda request, _id: [ready(request)]):
         assert answered(one)
+    session.close()
+    node.delete_vhost("untouched")
 
 
 def test_the_requests_queue_was_deleted(
@@ -220,6 +224,26 @@ def test_a_wrong_password_is_said_at_once(
     with pytest.raises(BrokerRefused, match="password"):
         session.ask(tracker())
     assert time.monotonic() - started < 10
+
+
+def test_a_login_that_is_taken_away_hangs_nobody(
+    play: Play, open_session: Callable[..., BrokerSession], node: PrivateNode, broker_url: str
+) -> None:
+    vhost = broker_url.rsplit("/", 1)[1]
+    play(lambda request, _id: [])
+    node.ctl("add_user", "guest worker", "secret")
+    node.ctl("set_permissions", "-p", vhost, "guest worker", ".*", ".*", ".*")
+    url = f"amqp://guest%20worker:secret@127.0.0.1:{node.ports['amqp']}/{vhost}"
+    session = open_session(url=url)
+    one = tracker()
+    session.ask(one)
+    events = session.subscribe("dataset.*.*")
+    node.ctl("delete_user", "guest worker")
+    node.ctl("close_all_connections", "--vhost", vhost, "a test")
+    assert one.wait_until(lambda: one.settled, 20)
+    assert isinstance(one.error, BrokerRefused)
+    assert isinstance(session.broken, BrokerRefused)
+    assert list(events) == []
 
 
 def test_no_broker_is_said_at_once(open_session: Callable[..., BrokerSession]) -> None:

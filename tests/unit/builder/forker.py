@@ -112,4 +112,3 @@ def _run(function: str, arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     _serve()
-

@@ -16,7 +16,7 @@ import pytest
 from datamill.archive import MANIFEST
 from datamill.cache import Cache
 from datamill.download import Source
-from datamill.errors import ArchiveError, DownloadError
+from datamill.errors import ArchiveError, DownloadError, SettingsError
 from tests.support.archives import CONTENT_KEY, PackedArchive, example, pack
 from tests.support.file_server import FileServer
 
@@ -177,7 +177,6 @@ def test_what_was_unused_longest_goes_first(
     archives = [archive_number(n) for n in range(3)]
     sources = [offer(archive) for archive in archives]
     for number, source in enumerate(sources[:2]):
-        code = f"cache.obtain(source, {number:064x})"
         code = f"cache.obtain(source, '{number:064x}')"
         assert run(code, tmp_path, source).wait(20) == 0
     cache = Cache(tmp_path, sum(len(archive.body) for archive in archives[:2]) + 10)
@@ -206,6 +205,12 @@ def test_what_a_live_process_uses_stays(
     cache.obtain(newer, f"{2:064x}")
     assert not folder.exists()
     assert cache.find(new.sha256)  # this process uses it
+
+
+def test_a_cache_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="DATAMILL_CACHE"):
+        Cache(tmp_path / "file" / "cache", UNLIMITED)
 
 
 def test_a_disk_that_is_too_small_is_said_before_the_download(

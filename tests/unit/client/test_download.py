@@ -159,7 +159,7 @@ class _FullDisk(download._Part):
     """Writes to a device that is always full."""
 
     def __init__(self, total: int) -> None:
-        self._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+        self._file = Path("/dev/full").open("r+b", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
         self._digest = hashlib.sha256()
         self.total, self.size = total, 0
 

@@ -11,8 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 def insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
     """Insert a row unless one with its key is there; return whether it was inserted."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).values(row).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount > 0
+    # Not by the row count: PostgreSQL's driver does not know it for such statements.
+    statement = insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
+    return connection.execute(statement).first() is not None
 
 
 def upsert(connection: Connection, table: Table, row: dict[str, Any], keys: list[str]) -> None:

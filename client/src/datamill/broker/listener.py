@@ -41,8 +41,8 @@ class EventListener(threading.Thread):
     """Owns a connection that only consumes; no other thread touches it.
 
     The queue is exclusive and named by the server, so each connection gets a new one, bound to
-    the same keys. `on_event(routing_key, body)` and `on_subscribed()`, called after each
-    connecting, run in this thread and must be quick.
+    the same keys. `on_event(routing_key, body)`, `on_subscribed()`, called after each connecting,
+    and `on_fatal(error)`, called when it gives up for good, run in this thread, and must be quick.
     """
 
     def __init__(
@@ -51,11 +51,13 @@ class EventListener(threading.Thread):
         name: str,
         on_event: Callable[[str, bytes], None],
         on_subscribed: Callable[[], None],
+        on_fatal: Callable[[DatamillError], None],
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._url = url
         self._on_event = on_event
         self._on_subscribed = on_subscribed
+        self._on_fatal = on_fatal
         self._wanted: set[str] = set()
         self._bound: set[str] = set()
         self._changed = threading.Condition()
@@ -120,6 +122,7 @@ class EventListener(threading.Thread):
                 log.log(logging.WARNING if attempt == _WORTH_SAYING else logging.DEBUG, "%s", error)
                 self._set(set(), error)
                 if isinstance(error, _FATAL):
+                    self._on_fatal(error)
                     return
             self._stopping.wait(0 if self._stopping.is_set() else backoff(attempt))
 

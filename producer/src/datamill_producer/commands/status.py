@@ -22,7 +22,7 @@ def status(ctx: click.Context, dataset_id: str | None, as_json: bool) -> None:
     """Show how dataset ID is, or, without one, the service.
 
     Of an ID the first six characters do, if no other begins so. For the service the exit code is
-    69 if broker or notifier don't work.
+    69 if a part of it does not work.
 
     \b
     Examples:
@@ -75,7 +75,7 @@ def _state(document: Document) -> str:
 
 
 def _service(looked: Document) -> str:
-    rows = [_part(name, looked[name]) for name in ("broker", "notifier")]
+    rows = [_part(name, looked[name]) for name in ("broker", "builder", "notifier")]
     rows += [("", queue["name"], _queue(queue)) for queue in looked["broker"].get("queues", ())]
     builds = looked["builds"]
     if builds["ok"]:

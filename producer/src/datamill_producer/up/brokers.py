@@ -87,8 +87,8 @@ class PrivateBroker:
 
     @property
     def pid(self) -> int | None:
-        """The node's process id."""
-        return self._node.pid if self._node else None
+        """The node's process id; None while it does not run."""
+        return self._node.pid if self._node and self._node.alive() else None
 
     def start(self) -> None:
         """Start it, for the first time or again."""

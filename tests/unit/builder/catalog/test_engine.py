@@ -126,8 +126,8 @@ def test_a_second_writer_waits_its_turn(catalog: Catalog) -> None:
     assert notes(catalog)["who"] == "second"
 
 
-def test_a_writer_of_another_program_is_waited_for(catalog: Catalog, tmp_path: Path) -> None:
-    other = sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None)
+def test_a_writer_of_another_program_is_waited_for(catalog: Catalog, catalog_file: Path) -> None:
+    other = sqlite3.connect(catalog_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     done = threading.Event()
 
@@ -146,11 +146,11 @@ def test_a_writer_of_another_program_is_waited_for(catalog: Catalog, tmp_path: P
 
 
 def test_a_locked_catalog_is_unavailable_not_broken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog_url: str, catalog_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_BUSY_SECS", 0.05)
-    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    other = sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None)
+    catalog = Catalog(catalog_url)
+    other = sqlite3.connect(catalog_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(CatalogUnavailable, match="locked"), catalog.write() as change:
         note(change, "never")
@@ -183,9 +183,7 @@ def test_a_commit_survives_a_power_cut(catalog: Catalog) -> None:
 def test_a_newer_catalog_is_refused_and_left_as_it_is(catalog: Catalog, catalog_url: str) -> None:
     with catalog.write() as change:
         change.connection.execute(
-            update(meta)
-            .where(meta.c.key == "schema_version")
-            .values(value=str(SCHEMA_VERSION + 1))
+            update(meta).where(meta.c.key == "schema_version").values(value=str(SCHEMA_VERSION + 1))
         )
     with pytest.raises(CatalogTooNew, match="newer Datamill"):
         Catalog(catalog_url)

@@ -39,7 +39,8 @@ def test_rows_and_columns_are_independent():
 
 
 @pytest.mark.parametrize(
-    "window", [centred_window, lambda *sizes: random_centred_window(*sizes, np.random.default_rng())]
+    "window",
+    [centred_window, lambda *sizes: random_centred_window(*sizes, np.random.default_rng())],
 )
 def test_an_image_that_is_too_small_is_a_bad_item(window):
     with pytest.raises(BadItemError, match=r"the image is \[321, 481\], .* \[400, 400\]"):

@@ -27,7 +27,9 @@ def geometries(draw: st.DrawFn) -> Geometry:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    geometry=geometries(), source=st.tuples(st.integers(1, 120), st.integers(1, 120)), data=st.data()
+    geometry=geometries(),
+    source=st.tuples(st.integers(1, 120), st.integers(1, 120)),
+    data=st.data(),
 )
 def test_a_pixel_stays_with_its_label(geometry, source, data):
     # Labels are blocks; the picture shows each label as one grey. Wherever the picture still has
@@ -46,7 +48,9 @@ def test_a_pixel_stays_with_its_label(geometry, source, data):
     # white in the picture is white in the mask, but for rounding in each of two steps.
     sure = (moved < 30) | (moved > 225)
     neighbours_agree = _is_pure(moved)
-    assert np.array_equal((moved > 127)[sure & neighbours_agree], (mask > 127)[sure & neighbours_agree])
+    assert np.array_equal(
+        (moved > 127)[sure & neighbours_agree], (mask > 127)[sure & neighbours_agree]
+    )
 
 
 def _is_pure(picture: np.ndarray) -> np.ndarray:
@@ -88,7 +92,12 @@ def test_flip_probability_is_a_share():
     rng = np.random.default_rng(0)
     flips = [
         random_geometry(
-            (4, 4), crop_size=None, random_crop=False, rotate_degrees=0, flip_probability=0.25, rng=rng
+            (4, 4),
+            crop_size=None,
+            random_crop=False,
+            rotate_degrees=0,
+            flip_probability=0.25,
+            rng=rng,
         ).flipped
         for _ in range(4000)
     ]
@@ -99,7 +108,12 @@ def test_angles_are_uniform_either_way():
     rng = np.random.default_rng(0)
     angles = [
         random_geometry(
-            (4, 4), crop_size=None, random_crop=False, rotate_degrees=30, flip_probability=0, rng=rng
+            (4, 4),
+            crop_size=None,
+            random_crop=False,
+            rotate_degrees=30,
+            flip_probability=0,
+            rng=rng,
         ).degrees
         for _ in range(4000)
     ]

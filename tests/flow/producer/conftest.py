@@ -1,0 +1,64 @@
+"""A whole service for the commands, and homes for services of one's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from datamill_producer.rabbitmq import NoRabbitMQ, ensure_installation
+from tests.support.toy import make_toy, write_items
+from tests.support.up import UpProcess
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rabbitmq() -> None:
+    """`datamill up` needs a server to start."""
+    try:
+        ensure_installation(log=print)
+    except NoRabbitMQ as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"needs RabbitMQ: {error}")
+
+
+def furnish(home: Path) -> Path:
+    """Put the toy handler and its raw data into a home; `slow` takes a second per shard."""
+    make_toy(home / "wheels")
+    write_items(home / "raw", [f"item {number}" for number in range(20)])
+    slow = ["sleep 1", "item", "item", "item"] * 15
+    write_items(home / "raw", slow, dataset="slow")
+    (home / "datamill.toml").write_text('[datasets.slow]\nhandler = "toy"\nraw = "slow"\n')
+    return home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with the toy handler and its raw data."""
+    return furnish(tmp_path / "home")
+
+
+@pytest.fixture
+def start_up(home: Path) -> Iterator[Callable[..., UpProcess]]:
+    """Make services on the home; all are ended with the test."""
+    made: list[UpProcess] = []
+
+    def make(**settings: str) -> UpProcess:
+        made.append(UpProcess(home, **settings))
+        return made[-1]
+
+    yield make
+    for up in made:
+        up.stop()
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
+    """One running service for all commands; tests keep apart by their configs' prefixes."""
+    up = UpProcess(furnish(tmp_path_factory.mktemp("service") / "home"))
+    try:
+        yield up.start()
+    finally:
+        up.stop()

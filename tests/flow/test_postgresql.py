@@ -1,0 +1,100 @@
+"""Several builders on one PostgreSQL catalog: the same promises as with SQLite."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from datamill_builder.catalog import Catalog, schema
+from datamill_producer.rabbitmq.ports import kept_ports
+from tests.support.builder import BuilderProcess
+from tests.support.listener import PlainClient
+from tests.support.toy import make_toy, write_items
+
+pytest.importorskip("psycopg", reason="needs psycopg: `datamill-builder[postgresql]`")
+
+
+@pytest.fixture(scope="module")
+def catalog_url() -> Iterator[str]:
+    """A PostgreSQL server of the test's own, on loopback."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
+    if initdb is None:
+        pytest.skip("needs PostgreSQL's server programs (initdb, pg_ctl)")
+    folder = Path(tempfile.mkdtemp(prefix="datamill-pg-"))
+    port = kept_ports(folder / "ports.json", ["postgresql"])["postgresql"]
+    as_nobody: list[str] = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        shutil.chown(folder, "nobody", "nogroup")
+    data = str(folder / "data")
+    run = [*as_nobody, initdb, "-D", data, "-U", "datamill", "-A", "trust", "--no-sync"]
+    subprocess.run(run, check=True, capture_output=True, cwd=folder)
+    control = [*as_nobody, str(Path(initdb).with_name("pg_ctl")), "-D", data, "-w"]
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+    start = [*control, "-o", options, "-l", str(folder / "log"), "start"]
+    subprocess.run(start, check=True, capture_output=True, cwd=folder)
+    yield f"postgresql+psycopg://datamill@127.0.0.1:{port}/postgres"
+    subprocess.run([*control, "-m", "fast", "stop"], check=True, capture_output=True, cwd=folder)
+    shutil.rmtree(folder)
+
+
+def test_two_builders_share_one_build(
+    catalog_url: str,
+    tmp_path: Path,
+    start_builder: Callable[..., BuilderProcess],
+    client: Callable[[], PlainClient],
+) -> None:
+    home = tmp_path / "home"
+    make_toy(home / "wheels")
+    write_items(home / "raw", ["sleep 0.05 x"] * 80)
+    builders = [start_builder(home, DATAMILL_CATALOG_URL=catalog_url) for _ in range(2)]
+    trainer = client()
+    asked = [trainer.ask("toy", config={"prefix": word}) for word in ("a", "b", "a")]
+    ready = [trainer.wait(dataset_id, timeout_secs=60) for dataset_id in asked]
+    assert [event["event"] for event in ready] == ["ready"] * 3
+    assert [event["records"] for event in ready] == [80] * 3
+    seen = len(trainer.events)
+    trainer.ask("toy", config={"prefix": "a"})
+    assert trainer.wait(asked[0], after=seen)["cached"] is True
+    refused = trainer.wait(trainer.ask("toy", config={"repeat": 99}))
+    assert refused["reason"] == "invalid_config"
+
+    catalog = Catalog(catalog_url)
+    with catalog.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(schema.builds)) == 2
+        attempts = connection.scalars(
+            select(schema.tasks.c.attempts).where(schema.tasks.c.kind == "shard")
+        ).all()
+        owners = connection.scalar(select(func.count()).select_from(schema.outbox))
+    catalog.close()
+    assert len(attempts) == 40
+    assert set(attempts) == {1}, "no shard was made twice"
+    assert owners == 0 or trainer.seen(asked[0]), "the outbox empties"
+    assert all("not foreseen" not in builder.log() for builder in builders)
+
+
+def test_a_killed_builder_is_taken_over_by_the_other(
+    catalog_url: str,
+    tmp_path: Path,
+    start_builder: Callable[..., BuilderProcess],
+    client: Callable[[], PlainClient],
+) -> None:
+    home = tmp_path / "home"
+    make_toy(home / "wheels")
+    write_items(home / "raw", ["sleep 0.5 x"] * 24)
+    settings = {"DATAMILL_CATALOG_URL": catalog_url, "DATAMILL_LEASE_SECS": "3"}
+    first, second = (start_builder(home, **settings) for _ in range(2))
+    trainer = client()
+    dataset_id = trainer.ask("toy", config={"prefix": "takeover"})
+    trainer.wait(dataset_id, "shard")
+    first.kill()
+    assert trainer.wait(dataset_id, timeout_secs=60)["event"] == "ready"
+    assert second.process is not None and second.process.poll() is None

@@ -1,0 +1,78 @@
+"""One environment for all tests of handler processes: making it takes longer than they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datamill_builder.catalog import Catalog
+from datamill_builder.handlers.environments import Environments
+from datamill_builder.handlers.process import HandlerProcess
+from datamill_builder.handlers.sources import WheelFolder
+from datamill_builder.store import Store
+from tests.support.wheels import make_wheel
+from tests.unit.builder.handlers import trouble
+
+Start = Callable[..., HandlerProcess]
+
+
+@pytest.fixture(scope="session")
+def handler_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that holds the handlers of `trouble.py`."""
+    home = tmp_path_factory.mktemp("handlers")
+    source = Path(trouble.__file__).read_text()
+    points = {"trouble": "trouble:Trouble", "classic": "trouble:Classic"}
+    make_wheel(home / "wheels", "trouble", "1.0.0", {"trouble.py": source}, points)
+    catalog = Catalog(f"sqlite:///{home / 'catalog.sqlite'}")
+    sources = [WheelFolder(home / "wheels")]
+    environments = Environments(home / "environments", catalog, Store(home / "store"), [*sources])
+    python = environments.python(environments.resolve("trouble", "1.0.0"))
+    catalog.close()
+    return python
+
+
+@pytest.fixture
+def raw_root(tmp_path: Path) -> Path:
+    root = tmp_path / "raw"
+    (root / "trouble").mkdir(parents=True)
+    return root
+
+
+@pytest.fixture
+def start(handler_python: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start handler processes; all are closed with the test."""
+    started: list[HandlerProcess] = []
+
+    def start_one() -> HandlerProcess:
+        workdir = tmp_path / f"work-{len(started)}"
+        workdir.mkdir()
+        started.append(HandlerProcess(handler_python, workdir, "trouble 1.0.0"))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.close()
+
+
+@pytest.fixture
+def opened(start: Start, raw_root: Path) -> HandlerProcess:
+    """A process with the handler that makes trouble on demand."""
+    process = start()
+    open_handler(process, raw_root)
+    return process
+
+
+def open_handler(
+    process: HandlerProcess, raw_root: Path, kind: str = "Trouble", **config: Any
+) -> Any:
+    return process.call(
+        "open",
+        entry_point=f"trouble:{kind}",
+        config=config,
+        raw_root=str(raw_root),
+        raw=None,
+        dataset_name="trouble",
+    )

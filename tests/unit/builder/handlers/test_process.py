@@ -1,0 +1,267 @@
+"""The builder's end of a handler process: whatever a handler does, the builder goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datamill.events import Reason
+from datamill_builder.handlers.process import (
+    HandlerDied,
+    HandlerFailed,
+    HandlerProcess,
+    HandlerStopped,
+)
+from tests.unit.builder.forker import is_alive
+from tests.unit.builder.handlers.conftest import Start, open_handler
+from tests.unit.builder.waiting import told, until
+
+ENOUGH_SECS = 20.0
+
+
+def do(process: HandlerProcess, what: str, value: Any = None, **options: Any) -> Any:
+    options.setdefault("timeout_secs", ENOUGH_SECS)
+    items = [{"do": what, "with": value}]
+    return process.call("shard", content_key="k", items=items, path="/dev/null", **options)
+
+
+def test_a_call_has_an_answer(opened: HandlerProcess) -> None:
+    assert do(opened, "echo", {"text": "caf\u00e9 \U0001f638 \ud800", "none": None}) == {
+        "text": "caf\u00e9 \U0001f638 \ud800",
+        "none": None,
+    }
+
+
+def test_large_answers_and_questions_come_whole(opened: HandlerProcess) -> None:
+    large = "x" * 3_000_000
+    assert do(opened, "echo", large) == large
+
+
+def test_progress_is_told_before_the_answer(opened: HandlerProcess) -> None:
+    numbers: list[int] = []
+    assert do(opened, "tells", [1, 2, 3], on_progress=numbers.append) == "told"
+    assert numbers == [1, 2, 3]
+    assert do(opened, "tells", [4]) == "told", "nobody has to listen"
+
+
+def test_prints_go_to_the_log_and_not_into_the_protocol(
+    opened: HandlerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert do(opened, "prints", "hello from the handler") == "printed"
+        assert do(opened, "echo", 1) == 1
+        opened.close()
+    lines = [record.getMessage() for record in caplog.records]
+    for words in ("hello from the handler", "written to descriptor 1", "by a program"):
+        assert f"trouble 1.0.0: {words}" in lines
+    assert "trouble 1.0.0: an error line" in lines
+
+
+def test_a_line_without_an_end_fills_no_memory(
+    opened: HandlerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert do(opened, "no_newline", 2) == "printed"
+        opened.close()
+    assert max(len(record.getMessage()) for record in caplog.records) < 100_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for descriptors in /proc")
+def test_noise_in_the_protocol_ends_the_process(opened: HandlerProcess) -> None:
+    answers = os.readlink(f"/proc/self/fd/{opened._process.stdout.fileno()}")  # type: ignore[union-attr]
+    opened.call("open", **opening_with_environment(answers, opened))
+    with pytest.raises(HandlerDied, match="something else than answers"):
+        do(opened, "noise")
+    assert not opened.alive
+
+
+def opening_with_environment(answers: str, process: HandlerProcess) -> dict[str, Any]:
+    """Tell the handler, by its config, which of its descriptors is the protocol's."""
+    raw_root = Path(f"/proc/{process._process.pid}/cwd").resolve().parent / "raw"
+    return {
+        "entry_point": "trouble:Trouble",
+        "config": {"answers": answers},
+        "raw_root": str(raw_root),
+        "raw": None,
+        "dataset_name": "trouble",
+    }
+
+
+@pytest.mark.parametrize(("code", "message"), [(0, "0"), (3, "3"), ("bye", "bye"), (None, "")])
+def test_sys_exit_is_an_error_like_others(
+    opened: HandlerProcess, code: object, message: str
+) -> None:
+    with pytest.raises(HandlerFailed, match=f"SystemExit.*{message}") as error:
+        do(opened, "exits", code)
+    assert error.value.reason is Reason.HANDLER_ERROR
+    assert do(opened, "echo", "still here") == "still here"
+
+
+def test_an_exception_comes_with_its_traceback(opened: HandlerProcess) -> None:
+    with pytest.raises(HandlerFailed) as error:
+        do(opened, "raises", "no such picture\nand more")
+    assert str(error.value) == "ValueError: no such picture"
+    assert error.value.reason is Reason.HANDLER_ERROR
+    assert 'trouble.py", line' in error.value.traceback
+    assert "and more" in error.value.traceback
+    assert do(opened, "echo", 1) == 1
+
+
+def test_an_exception_may_say_its_reason(opened: HandlerProcess) -> None:
+    with pytest.raises(HandlerFailed) as error:
+        do(opened, "raises_bad_item", "a.jpg: cut short")
+    assert (error.value.reason, str(error.value)) == (Reason.BAD_DATA, "a.jpg: cut short")
+    with pytest.raises(HandlerFailed) as error:
+        do(opened, "raises_strangely", "x")
+    assert error.value.reason is Reason.HANDLER_ERROR, "an unknown reason is none"
+
+
+def test_a_traceback_has_a_bound(opened: HandlerProcess) -> None:
+    with pytest.raises(HandlerFailed, match="RecursionError") as error:
+        do(opened, "recurses", 0)
+    assert len(error.value.traceback) <= 64 * 1024
+    with pytest.raises(HandlerFailed) as error:
+        do(opened, "raises", "x" * 200_000)
+    assert len(str(error.value)) <= 2000
+    assert len(error.value.traceback) <= 64 * 1024
+
+
+def test_an_answer_that_is_no_json_is_the_handlers_error(opened: HandlerProcess) -> None:
+    with pytest.raises(HandlerFailed, match="not JSON serializable") as error:
+        do(opened, "returns_nonsense")
+    assert error.value.reason is Reason.HANDLER_ERROR
+    assert do(opened, "echo", 1) == 1
+
+
+def test_a_process_that_leaves_is_dead(opened: HandlerProcess) -> None:
+    with pytest.raises(HandlerDied, match="ended with code 7") as error:
+        do(opened, "exits_at_once", 7)
+    assert "last words" in error.value.traceback, "what it printed last tells why"
+    with pytest.raises(HandlerDied):
+        do(opened, "echo", 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGKILL, r"signal 9 \(SIGKILL\); out of memory\?"), (signal.SIGSEGV, "SIGSEGV")],
+)
+def test_a_killed_process_is_dead(opened: HandlerProcess, number: int, words: str) -> None:
+    with pytest.raises(HandlerDied, match=words):
+        do(opened, "kills_itself", int(number))
+    assert not opened.alive
+
+
+def test_a_process_killed_while_it_waits_is_dead(opened: HandlerProcess) -> None:
+    os.kill(do(opened, "where")["pid"], signal.SIGKILL)
+    until(lambda: not opened.alive)
+    with pytest.raises(HandlerDied):
+        do(opened, "echo", "x" * 1_000_000)
+
+
+@pytest.mark.parametrize("what", ["loops", "sleeps"])
+def test_what_takes_too_long_is_ended(opened: HandlerProcess, what: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(HandlerFailed, match="no answer within") as error:
+        do(opened, what, 60, timeout_secs=0.2)
+    assert error.value.reason is Reason.TIMEOUT
+    assert time.monotonic() - began < 3.0
+    assert not opened.alive, "nobody may be lent a process that is on its way out"
+
+
+def test_stopping_from_another_thread(opened: HandlerProcess) -> None:
+    stopper = threading.Timer(0.1, opened.stop)
+    stopper.start()
+    with pytest.raises(HandlerStopped):
+        do(opened, "loops")
+    stopper.join()
+
+
+def test_children_end_with_their_handler(opened: HandlerProcess) -> None:
+    child = do(opened, "starts_child", False)
+    assert is_alive(child)
+    opened.close()
+    until(lambda: not is_alive(child))
+
+
+def test_a_forked_child_that_holds_the_protocol_hides_no_death(
+    opened: HandlerProcess, tmp_path: Path
+) -> None:
+    with pytest.raises(HandlerDied, match="SIGKILL"):
+        do(opened, "forks_and_dies", str(tmp_path / "child"))
+    until(lambda: not is_alive(int(told(tmp_path / "child"))))
+
+
+def test_a_child_of_another_session_does_not_hold_up_the_end(opened: HandlerProcess) -> None:
+    child = do(opened, "starts_child", True)
+    closing = threading.Thread(target=opened.close, daemon=True)
+    closing.start()
+    closing.join(8.0)
+    try:
+        assert not closing.is_alive(), "closing waits for a stranger"
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_the_end_of_standard_input_ends_a_busy_handler(opened: HandlerProcess) -> None:
+    child = do(opened, "starts_child", False)
+    # As it is when the builder is killed: nobody is left to kill the handler.
+    threading.Thread(target=lambda: pytest.raises(HandlerDied, do, opened, "loops")).start()
+    time.sleep(0.05)
+    assert opened._process.stdin is not None
+    opened._process.stdin.close()
+    until(lambda: not opened.alive)
+    until(lambda: not is_alive(child))
+
+
+@pytest.mark.parametrize("what", ["reads_input", "program_reads_input"])
+def test_nobody_eats_the_commands(opened: HandlerProcess, what: str) -> None:
+    assert do(opened, what, timeout_secs=5.0) in ("''", "")
+    assert do(opened, "echo", 1) == 1
+
+
+def test_the_environment_holds_nothing_of_ours(
+    start: Start, raw_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATAMILL_BROKER_URL", "amqp://user:secret@broker")
+    monkeypatch.setenv("DATAMILL_CATALOG_URL", "postgresql://user:secret@there")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    process = start()
+    open_handler(process, raw_root)
+    environment = do(process, "environment")
+    assert not [name for name in environment if name.startswith("DATAMILL")]
+    assert "secret" not in repr(environment)
+    assert "PYTHONPATH" not in environment
+    assert environment["OMP_NUM_THREADS"] == "1"
+
+
+def test_it_runs_in_its_own_environment_and_folder(
+    opened: HandlerProcess, handler_python: Path
+) -> None:
+    where = do(opened, "where")
+    assert Path(where["prefix"]) == handler_python.parents[1]
+    assert Path(where["cwd"]).name == "work-0"
+    assert not [path for path in where["path"] if "datamill_builder" in path or path == ""]
+
+
+def test_an_interpreter_that_does_not_start_leaves_nothing(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    for _ in range(3):
+        with pytest.raises(HandlerDied, match="ended with code"):
+            HandlerProcess(Path("/bin/false"), tmp_path, "false")
+    after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    assert after <= before
+    assert not [thread for thread in threading.enumerate() if "log of false" in thread.name]
+
+
+def test_closing_twice_is_no_error(opened: HandlerProcess) -> None:
+    opened.close()
+    opened.close()
+    assert not opened.alive

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from dataset_handlers.sdk.errors import HandlerError
+from dataset_handlers.sdk.plan import in_order, random_numbers, split_of
+from dataset_handlers.sdk.source import SourceItem
+
+ITEMS = [SourceItem(f"{'ants' if n < 300 else 'bees'}/{n:03d}.jpg", {}) for n in range(600)]
+
+
+def keys(items: list[SourceItem]) -> list[str]:
+    return [item.key for item in items]
+
+
+def test_the_order_of_listing_does_not_matter():
+    assert in_order(ITEMS, "key") == in_order(reversed(ITEMS), "key")
+
+
+def test_another_content_key_is_another_order():
+    ordered = in_order(ITEMS, "one")
+    assert keys(ordered) != keys(in_order(ITEMS, "other"))
+    assert sorted(keys(ordered)) == sorted(keys(ITEMS))
+
+
+def test_a_prefix_is_a_fair_sample():
+    ants = sum(item.key.startswith("ants") for item in in_order(ITEMS, "key")[:200])
+    assert 75 < ants < 125  # 100 expected; five standard deviations are 29
+
+
+def test_a_key_that_comes_twice_is_the_handlers_mistake():
+    with pytest.raises(HandlerError, match="gave the key a twice"):
+        in_order([SourceItem("a", {}), SourceItem("b", {}), SourceItem("a", {})], "key")
+
+
+def test_splits_have_their_share():
+    splits = [split_of(item.key, 0, 0.2) for item in ITEMS]
+    assert splits.count("validation") == pytest.approx(120, abs=40)
+    assert splits.count("train") + splits.count("validation") == 600
+
+
+def test_a_larger_share_only_adds_items():
+    small = {item.key for item in ITEMS if split_of(item.key, 0, 0.1) == "validation"}
+    large = {item.key for item in ITEMS if split_of(item.key, 0, 0.3) == "validation"}
+    assert small < large
+
+
+def test_the_seed_picks_others():
+    splits = [[split_of(item.key, seed, 0.5) for item in ITEMS] for seed in (0, 1)]
+    assert splits[0] != splits[1]
+
+
+def test_no_share_is_no_validation():
+    assert {split_of(item.key, 0, 0.0) for item in ITEMS} == {"train"}
+
+
+def test_random_numbers_are_those_of_content_key_item_and_variation():
+    def numbers(*arguments):
+        return random_numbers(*arguments).random(4).tolist()
+
+    assert numbers("key", "a", 0) == numbers("key", "a", 0)
+    others = [numbers("key", "a", 1), numbers("key", "b", 0), numbers("yek", "a", 0)]
+    assert all(other != numbers("key", "a", 0) for other in others)
+    assert isinstance(random_numbers("key", "a", 0).bit_generator, np.random.PCG64)
+
+
+def test_words_do_not_run_together():
+    one, other = random_numbers("key", "a1", 1), random_numbers("key", "a", 11)
+    assert one.random() != other.random()
+
+
+def test_order_split_and_numbers_stay_what_they_are():
+    # A change here gives every dataset other bytes: it has to be a new major version.
+    assert keys(in_order(ITEMS[:5], "key")) == [
+        "ants/004.jpg",
+        "ants/001.jpg",
+        "ants/000.jpg",
+        "ants/002.jpg",
+        "ants/003.jpg",
+    ]
+    assert split_of("ants/001.jpg", 0, 0.5) == "validation"
+    assert random_numbers("key", "ants/001.jpg", 3).random() == 0.3698873179311504

@@ -1,0 +1,63 @@
+import hashlib
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset_handlers.sdk.tfrecord import TFRecordWriter, first_record, masked_crc
+
+# What tf.io.TFRecordWriter of TensorFlow 2.21 wrote for b"datamill" and b"".
+BY_TENSORFLOW = bytes.fromhex(
+    "0800000000000000ff86240f646174616d696c6c320b4089000000000000000029039807d8ea82a2"
+)
+
+
+def test_the_bytes_are_those_of_tensorflow(tmp_path):
+    path = tmp_path / "two.tfrecord"
+    with TFRecordWriter(path) as writer:
+        writer.write(b"datamill")
+        writer.write(b"")
+    assert path.read_bytes() == BY_TENSORFLOW
+
+
+@given(records=st.lists(st.binary(max_size=300), max_size=8))
+def test_what_is_said_of_the_file_is_true(records, tmp_path_factory):
+    path = tmp_path_factory.mktemp("shard") / "some.tfrecord"
+    with TFRecordWriter(path) as writer:
+        for record in records:
+            writer.write(record)
+    data = path.read_bytes()
+    assert writer.sha256() == hashlib.sha256(data).hexdigest()
+    assert (writer.size_bytes, writer.records) == (len(data), len(records))
+
+
+def test_going_back_leaves_no_trace(tmp_path):
+    with TFRecordWriter(tmp_path / "a") as writer:
+        writer.write(b"datamill")
+        before = writer.mark()
+        writer.write(b"x" * 100_000)
+        writer.write(b"y")
+        writer.back_to(before)
+        writer.write(b"")
+    assert (tmp_path / "a").read_bytes() == BY_TENSORFLOW
+    assert writer.sha256() == hashlib.sha256(BY_TENSORFLOW).hexdigest()
+    assert (writer.records, writer.size_bytes) == (2, len(BY_TENSORFLOW))
+
+
+def test_an_error_goes_through(tmp_path):
+    with pytest.raises(KeyError), TFRecordWriter(tmp_path / "a"):
+        raise KeyError
+
+
+def test_masked_crc_of_a_length():
+    (expected,) = struct.unpack_from("<I", BY_TENSORFLOW, 8)
+    assert masked_crc(struct.pack("<Q", 8)) == expected
+
+
+def test_the_first_record(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(BY_TENSORFLOW)
+    assert first_record(path) == b"datamill"
+    path.write_bytes(b"")
+    assert first_record(path) is None

@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_handlers.classification import ClassificationHandler
+from dataset_handlers.sdk import ConfigError, NoSourceItemsError
+from tests.unit.handlers.pictures import gradient, save
+from tests.unit.handlers.reading import pixels_of, read_records
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    folder = tmp_path / "raw"
+    for number, name in enumerate(["bees/b.jpg", "ants/a.PNG", "ants/deep/no.jpg", "cats/c.webp"]):
+        save(folder / name, gradient(40 + number, 60))
+    (folder / "empty").mkdir()
+    (folder / "notes").mkdir()
+    (folder / "notes" / "read me.txt").touch()
+    return folder
+
+
+def build(folder: Path, config: dict) -> list[dict]:
+    handler = ClassificationHandler(config, str(folder))
+    path = folder.parent / "shard"
+    said = handler.write_shard(list(handler.plan_items("key")), str(path), "key")
+    assert said["skipped"] == []
+    return read_records(path)
+
+
+def test_classes_are_folders_with_images_sorted(raw):
+    spec = ClassificationHandler({}, str(raw)).feature_spec()
+    assert spec["labels"] == {"label": ["ants", "bees", "cats"]}
+
+
+def test_label_and_one_hot_are_those_of_the_folder(raw):
+    handler = ClassificationHandler({}, str(raw))
+    keys = [item["key"] for item in handler.plan_items("key")]
+    assert sorted(keys) == ["ants/a.PNG", "bees/b.jpg", "cats/c.webp"]
+    for key, record in zip(keys, build(raw, {}), strict=True):
+        label = ["ants", "bees", "cats"].index(key[:4])
+        assert record["label"] == [label]
+        assert record["one_hot"] == [float(label == other) for other in range(3)]
+
+
+def test_the_image_is_the_picture(raw):
+    for record in build(raw, {"image_size": [50, 70], "jpeg_quality": 98}):
+        pixels = pixels_of(record["image"][0]).astype(int)
+        assert np.abs(pixels - gradient(50, 70)).max() < 16
+
+
+def test_grey_records(raw):
+    record = build(raw, {"channels": 1})[0]
+    assert pixels_of(record["image"][0]).shape == (224, 224)
+    features = ClassificationHandler({"channels": 1}, str(raw)).features()
+    assert features["image"].channels == 1
+
+
+def test_small_digits_are_enlarged(tmp_path):
+    save(tmp_path / "raw" / "7" / "a.png", np.full((8, 8), 99, np.uint8))
+    (record,) = build(tmp_path / "raw", {})
+    pixels = pixels_of(record["image"][0])
+    assert pixels.shape == (224, 224, 3)
+    assert (pixels == 99).all()
+
+
+def test_sizes_stay_without_image_size(raw):
+    shapes = {pixels_of(record["image"][0]).shape for record in build(raw, {"image_size": None})}
+    assert shapes == {(40, 60, 3), (41, 60, 3), (43, 60, 3)}
+
+
+def test_variations_differ(raw):
+    config = {"variations_per_sample": 3, "crop_size": [100, 100], "random_crop_centered": True}
+    records = build(raw, config)
+    assert len(records) == 9
+    assert len({record["image"][0] for record in records}) == 9
+
+
+def test_without_random_options_variations_are_equal(raw):
+    images = [record["image"][0] for record in build(raw, {"variations_per_sample": 2})]
+    assert images[0::2] == images[1::2]
+
+
+def test_a_folder_that_is_gone_since_the_plan_is_a_bad_item(raw):
+    handler = ClassificationHandler({}, str(raw))
+    items = list(handler.plan_items("key"))
+    (raw / "bees" / "b.jpg").unlink()
+    said = ClassificationHandler({}, str(raw)).write_shard(items, str(raw.parent / "s"), "key")
+    assert said["skipped"] == [
+        {"key": "bees/b.jpg", "reason": "its class bees is not in the raw data any more"}
+    ]
+
+
+def test_no_classes(tmp_path):
+    handler = ClassificationHandler({}, str(tmp_path))
+    for call in (lambda: list(handler.plan_items("key")), handler.feature_spec):
+        with pytest.raises(NoSourceItemsError, match="a folder per class with images in it"):
+            call()
+
+
+@pytest.mark.parametrize("channels", [2, 0, 4, True, "3", None])
+def test_channels_are_1_or_3(channels):
+    with pytest.raises(
+        ConfigError, match=r"^channels: .* is not allowed: 1 \(grey\) or 3 \(RGB\)$"
+    ):
+        ClassificationHandler({"channels": channels}, "")
+
+
+def test_a_name_that_is_not_utf8_is_a_bad_item(raw):
+    broken = bytes(raw / "ants") + b"/caf\xe9.jpg"
+    try:
+        Path(broken.decode(errors="surrogateescape")).write_bytes((raw / "bees/b.jpg").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    handler = ClassificationHandler({}, str(raw))
+    said = handler.write_shard(list(handler.plan_items("key")), str(raw.parent / "s"), "key")
+    assert said["skipped"] == [{"key": "ants/caf\\xe9.jpg", "reason": "its file name is not UTF-8"}]

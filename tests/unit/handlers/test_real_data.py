@@ -1,0 +1,69 @@
+"""Real pictures, good and bad, from ../shared/data."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dataset_handlers.classification import ClassificationHandler
+from dataset_handlers.duts import DutsHandler
+
+
+def build(handler, path: Path) -> dict:
+    return handler.write_shard(list(handler.plan_items("key")), str(path), "key")
+
+
+def test_duts(shared_data, tmp_path):
+    handler = DutsHandler({"image_size": [64, 64]}, str(shared_data / "duts"))
+    said = build(handler, tmp_path / "shard")
+    assert (said["records"], said["skipped"]) == (78, [])
+
+
+def test_classification(shared_data, tmp_path):
+    handler = ClassificationHandler({"image_size": [64, 64]}, str(shared_data / "classification"))
+    said = build(handler, tmp_path / "shard")
+    assert (said["records"], said["skipped"]) == (54, [])
+    assert handler.feature_spec()["labels"] == {"label": ["ants", "bees"]}
+
+
+def test_bad_duts(shared_data, tmp_path):
+    said = build(DutsHandler({}, str(shared_data / "bad" / "duts")), tmp_path / "shard")
+    assert said["records"] == 2  # the 1-bit and the 3-channel mask
+    assert {bad["key"]: bad["reason"] for bad in said["skipped"]} == {
+        "DUTS-TR-Image/109053.jpg": "an image without its mask DUTS-TR-Mask/109053.png",
+        "DUTS-TR-Mask/126007.png": "a mask without its image DUTS-TR-Image/126007.jpg",
+        "DUTS-TR-Image/145086.jpg": "the mask is [160, 240], its image [321, 481]",
+        "DUTS-TR-Image/156065.jpg": "the mask has no salient pixel",
+    }
+
+
+def test_bad_classification(shared_data, tmp_path):
+    handler = ClassificationHandler({}, str(shared_data / "bad" / "classification"))
+    said = build(handler, tmp_path / "shard")
+    assert said["records"] == 5
+    (bad,) = said["skipped"]
+    assert bad["key"] == "broken_class/cut.jpg"
+    assert "truncated" in bad["reason"]
+    assert handler.feature_spec()["labels"]["label"] == ["ants", "broken_class", "same_twice"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bad_files(shared_data, tmp_path, channels):
+    """What Pillow loads becomes a record; what it does not load is named with a reason."""
+    raw, expected = tmp_path / "raw", {}
+    (raw / "class").mkdir(parents=True)
+    with (shared_data / "bad" / "manifest.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["path"].startswith("files/"):
+                name = Path(row["path"]).name
+                shutil.copy(shared_data / "bad" / row["path"], raw / "class" / name)
+                expected[f"class/{name}"] = row["pillow_loads"]
+    config = {"image_size": [32, 32], "channels": channels}
+    said = build(ClassificationHandler(config, str(raw)), tmp_path / "shard")
+    skipped = {bad["key"]: bad["reason"] for bad in said["skipped"]}
+    assert len(expected) == 34
+    for key, loads in expected.items():
+        assert loads == "maybe" or (loads == "no") == (key in skipped), (key, skipped.get(key))
+    assert all(reason and "\n" not in reason for reason in skipped.values())
+    assert said["records"] == 34 - len(skipped)
