@@ -38,19 +38,28 @@ class UpProcess:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def launch(self, *arguments: str) -> UpProcess:
-        """Start it; return at once. It leads a process group, as a shell's job does."""
+    def launch(self, *arguments: str, piped: bool = False) -> UpProcess:
+        """Start it; return at once. It leads a process group, as a shell's job does.
+
+        `piped`: it writes to a pipe, not to files.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log, self.output_path.open("ab") as output:
             self.process = subprocess.Popen(
                 [*DATAMILL, "up", *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=log,
+                stdout=subprocess.PIPE if piped else output,
+                stderr=subprocess.STDOUT if piped else log,
                 start_new_session=True,
             )
         return self
+
+    def close_pipe(self) -> None:
+        """Leave the one that was started with `piped` without a reader."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def start(self, *arguments: str, timeout_secs: float = 60.0) -> UpProcess:
         """Start it, and return when it serves."""

@@ -20,11 +20,12 @@ from datamill.progress import ProgressView, progress_view
 from datamill.request import Request
 from datamill.runfile import Service, find_service
 from datamill.session import PATIENCE_SECS, session_for
-from datamill.settings import Settings
 from datamill.tracker import Tracker
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+    from datamill.settings import Settings
 
 log = logging.getLogger(__name__)
 

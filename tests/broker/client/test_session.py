@@ -227,10 +227,9 @@ def test_a_wrong_password_is_said_at_once(
 
 
 def test_a_login_that_is_taken_away_hangs_nobody(
-    play: Play, open_session: Callable[..., BrokerSession], node: PrivateNode, broker_url: str
+    open_session: Callable[..., BrokerSession], node: PrivateNode, broker_url: str
 ) -> None:
     vhost = broker_url.rsplit("/", 1)[1]
-    play(lambda request, _id: [])
     node.ctl("add_user", "guest worker", "secret")
     node.ctl("set_permissions", "-p", vhost, "guest worker", ".*", ".*", ".*")
     url = f"amqp://guest%20worker:secret@127.0.0.1:{node.ports['amqp']}/{vhost}"

@@ -25,7 +25,7 @@ from tests.support.archives import example, pack
 from tests.support.catalog_steps import Steps
 from tests.support.notifier import NotifierProcess
 
-BIG_BYTES = 64 * 1024 * 1024  # more than the buffers of both ends of a loopback connection
+BIG_BYTES = 24 * 1024 * 1024  # more than the buffers of both ends of a loopback connection
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
-from datamill_builder.catalog import Catalog
+from datamill_builder.catalog import Catalog, schema
 from datamill_builder.store import Store
 from tests.unit.builder.forker import Forker
 from tests.unit.builder.life import Life
@@ -33,32 +32,27 @@ def memory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def empty_catalog(memory: Path) -> Path:
-    """A catalog to copy: making its tables takes longer than most tests."""
-    file = memory / "empty.sqlite"
-    Catalog(f"sqlite:///{file}").close()
-    return file
-
-
-@pytest.fixture
-def catalog_file(empty_catalog: Path, memory: Path) -> Iterator[Path]:
-    file = memory / f"{uuid.uuid4().hex}.sqlite"
-    shutil.copyfile(empty_catalog, file)
-    yield file
-    for left in memory.glob(f"{file.name}*"):
-        left.unlink()
-
-
-@pytest.fixture
-def catalog_url(catalog_file: Path) -> str:
-    return f"sqlite:///{catalog_file}"
-
-
-@pytest.fixture
-def catalog(catalog_url: str) -> Iterator[Catalog]:
-    opened = Catalog(catalog_url)
+def shared_catalog(memory: Path) -> Iterator[Catalog]:
+    """One catalog for all: making its tables takes longer than most tests."""
+    opened = Catalog(f"sqlite:///{memory / 'shared.sqlite'}")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def catalog_url(memory: Path, catalog: Catalog) -> str:
+    """The address of `catalog`, for other processes."""
+    return f"sqlite:///{memory / 'shared.sqlite'}"
+
+
+@pytest.fixture
+def catalog(shared_catalog: Catalog) -> Iterator[Catalog]:
+    """A catalog in which nothing ever happened."""
+    yield shared_catalog
+    with shared_catalog.write() as change:
+        for table in reversed(schema.metadata.sorted_tables):
+            if table is not schema.meta:
+                change.connection.execute(delete(table))
 
 
 @pytest.fixture

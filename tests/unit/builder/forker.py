@@ -12,9 +12,9 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from types import TracebackType
-
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 _PRELOADED = "tests.unit.builder.forked"
@@ -73,12 +73,15 @@ def kill(pid: int) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process is there."""
+    """Return whether a process runs; one that waits for its parent to look at it does not."""
     try:
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
-    return True
+    except FileNotFoundError:
+        return not Path("/proc/self/stat").exists()  # a system without /proc
+    return state != "Z"
 
 
 def _serve() -> None:
@@ -103,8 +106,8 @@ def _run(function: str, arguments: list[str]) -> None:
     try:
         getattr(sys.modules[_PRELOADED], function)(*arguments)
         code = 0
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # the process ends below, not by this exception
+    except Exception:  # noqa: BLE001 - it is the last of this process
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)

@@ -46,10 +46,10 @@ def _list(values: Values) -> bytes:
     if not values:
         return b""
     if isinstance(values[0], bytes):
-        return _field(1, b"".join(_field(1, value) for value in values))  # type: ignore[arg-type]
+        return _field(1, b"".join(_field(1, value) for value in values))
     if isinstance(values[0], float):
         return _field(2, _field(1, struct.pack(f"<{len(values)}f", *values)))
-    return _field(3, _field(1, b"".join(_varint(value) for value in values)))  # type: ignore[arg-type]
+    return _field(3, _field(1, b"".join(_varint(value) for value in values)))
 
 
 def _field(number: int, body: bytes) -> bytes:

@@ -25,7 +25,7 @@ def write_plan(folder: Path, split: str, keys: list[str]) -> list[dict[str, Any]
     return items
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(keys=KEYS, data=st.data())
 def test_every_item_is_in_exactly_one_shard_in_its_order(
     keys: list[str], data: st.DataObject

@@ -18,7 +18,7 @@ IMAGE: dict[str, Any] = {"image": {}}
 
 
 def features(*names: str) -> dict[str, Any]:
-    return {"featuresDict": {"features": {name: IMAGE for name in names}}}
+    return {"featuresDict": {"features": dict.fromkeys(names, IMAGE)}}
 
 
 def sheet(
@@ -93,7 +93,9 @@ def test_a_broken_picture_gets_in_nobodys_way(tmp_path: Path) -> None:
     good: dict[str, Values] = {"image": [picture("PNG", fill=GREEN)]}
     broken = broken_pictures()
     for start in range(0, len(broken), 23):
-        records = [{"image": [body]} for body in broken[start : start + 23]]
+        records: list[dict[str, Values]] = [
+            {"image": [body]} for body in broken[start : start + 23]
+        ]
         assert share_of_first(sheet(tmp_path, good, *records)) > 0.8
 
 

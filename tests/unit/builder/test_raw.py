@@ -169,7 +169,7 @@ def test_links_are_followed_but_not_in_circles(
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_odd_names_are_names(catalog: Catalog, folder: Path, name: bytes) -> None:
     before = by_content(catalog, folder)
-    path = Path(os.fsdecode(os.path.join(os.fsencode(folder), name)))
+    path = folder / os.fsdecode(name)
     path.write_bytes(b"x")
     with_it = by_content(catalog, folder)
     assert with_it != before
@@ -179,9 +179,8 @@ def test_odd_names_are_names(catalog: Catalog, folder: Path, name: bytes) -> Non
 
 
 def test_names_that_look_alike_in_the_catalog_stay_apart(catalog: Catalog, folder: Path) -> None:
-    root = os.fsencode(folder)
-    Path(os.fsdecode(os.path.join(root, b"\xe9"))).write_bytes(b"1")
-    Path(os.fsdecode(os.path.join(root, rb"\xe9"))).write_bytes(b"2")
+    (folder / os.fsdecode(b"\xe9")).write_bytes(b"1")
+    (folder / r"\xe9").write_bytes(b"2")
     first = by_content(catalog, folder)
     assert by_content(catalog, folder) == first, "a cached digest is that of the right file"
 

@@ -21,7 +21,13 @@ from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog
 from datamill_builder.catalog.rows import insert_new
 from datamill_builder.catalog.schema import environments
-from datamill_builder.handlers.sources import Source, SourceUnavailable, find_release, run_tool
+from datamill_builder.handlers.sources import (
+    Source,
+    SourceUnavailable,
+    WheelFolder,
+    find_release,
+    run_tool,
+)
 from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.store import Store
 
@@ -128,7 +134,7 @@ class Environments:
             wheel.name,
             digest,
             found.origin,
-            _lock(wheel, found.info.package),
+            _lock(wheel, found.info.package, self._links()),
         )
         with self._catalog.write() as change:
             row = {
@@ -156,12 +162,18 @@ class Environments:
         try:
             _uv(["venv", "--quiet", "--python", sys.executable, str(folder)])
             # Packages share their files with uv's cache; compiled here, since `-B` runs them.
-            _uv([*install, "--compile-bytecode", "--require-hashes", "--requirement", str(lock)])
+            locked = ["--require-hashes", "--requirement", str(lock), *self._links()]
+            _uv([*install, "--compile-bytecode", *locked])
             _uv([*install, "--compile-bytecode", str(wheel)])
         except SourceUnavailable as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise EnvironmentFailed(f"its environment could not be made: {error}") from error
         (folder / _COMPLETE).touch()
+
+    def _links(self) -> list[str]:
+        """Return what lets a handler package need another one that lies in a folder of wheels."""
+        folders = [source.folder for source in self._sources if isinstance(source, WheelFolder)]
+        return [f"--find-links={folder}" for folder in folders if folder.is_dir()]
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -178,10 +190,11 @@ def _platform() -> str:
     return f"{sys.implementation.cache_tag} {sys.platform} {platform.machine()}"
 
 
-def _lock(wheel: Path, package: str) -> str:
+def _lock(wheel: Path, package: str, links: list[str]) -> str:
     """Return exact packages with hashes, for what the wheel needs, its own line left out."""
     command = ["pip", "compile", "--quiet", "--generate-hashes", "--no-header", "--no-annotate"]
     command += ["--no-emit-index-url", "--no-emit-package", package, "--python", sys.executable]
+    command += links
     with_wheel = f"{package} @ {wheel.as_uri()}\n"
     requirement = wheel.with_suffix(".in")
     requirement.write_text(with_wheel)

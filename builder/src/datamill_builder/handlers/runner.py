@@ -256,8 +256,10 @@ def main() -> None:
         try:
             answer({"ok": getattr(runner, name)(**command)})
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler may raise
-            answer({"error": _describe(error)})
-            traceback.print_exc()
+            told = _describe(error)
+            answer({"error": told})
+            if told["reason"] == "handler_error":
+                traceback.print_exc()
         sys.stdout.flush()
 
 

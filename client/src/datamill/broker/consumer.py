@@ -153,7 +153,7 @@ class BatchConsumer(_Consumer):
         super().__init__(url, name)
         self._queue_name = queue_name
         self._prefetch = prefetch
-        self._handle = handle
+        self._handle_batch = handle
         self._batch: list[Delivery] = []
         self._channel: BlockingChannel | None = None
 
@@ -185,7 +185,7 @@ class BatchConsumer(_Consumer):
 
     def _verdicts(self, batch: list[Delivery]) -> list[bool]:
         try:
-            return self._handle(batch)
+            return self._handle_batch(batch)
         except DatamillError:
             raise
         except Exception:

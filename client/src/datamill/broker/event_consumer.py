@@ -31,7 +31,7 @@ class EventConsumer(_Consumer):
 
     def __init__(self, url: str, name: str, handle: Callable[[list[Delivery]], None]) -> None:
         super().__init__(url, name)
-        self._handle = handle
+        self._handle_batch = handle
         self._batch: list[Delivery] = []
         self._channel: BlockingChannel | None = None
 
@@ -63,4 +63,4 @@ class EventConsumer(_Consumer):
     def _turn(self) -> None:
         batch, self._batch = self._batch, []
         if batch:
-            self._handle(batch)
+            self._handle_batch(batch)

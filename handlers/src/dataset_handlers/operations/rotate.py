@@ -29,6 +29,7 @@ _FRACTION_BITS = 14
 _REMAP_BITS = 5
 """cv2.remap interpolates in steps of 1/32 pixel (INTER_BITS)."""
 _PART_MASK = (1 << _REMAP_BITS) - 1
+_NO_PARTS = np.empty(0, np.uint16)
 _HALF = 1 << (_REMAP_BITS - 1)
 _ROWS_AT_ONCE = 64
 """So that what is computed stays in the processor's cache: twice as fast as all at once."""
@@ -48,7 +49,9 @@ class Positions:
         edge = cv2.BORDER_REPLICATE
         taken: Pixels
         if nearest:
-            taken = cv2.remap(pixels, self._nearest(), None, cv2.INTER_NEAREST, borderMode=edge)
+            taken = cv2.remap(
+                pixels, self._nearest(), _NO_PARTS, cv2.INTER_NEAREST, borderMode=edge
+            )
         else:
             taken = cv2.remap(pixels, self.whole, self.parts, cv2.INTER_LINEAR, borderMode=edge)
         return taken

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,25 @@ from datamill_builder.catalog.rows import insert_new, upsert
 from datamill_builder.catalog.schema import SCHEMA_VERSION, meta
 from tests.unit.builder.forker import Forker
 from tests.unit.builder.waiting import told
+
+
+@pytest.fixture
+def catalog_file(memory: Path) -> Iterator[Path]:
+    """A file of the test's own: some of these tests do bad things to it."""
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder) / "catalog.sqlite"
+
+
+@pytest.fixture
+def catalog_url(catalog_file: Path) -> str:
+    return f"sqlite:///{catalog_file}"
+
+
+@pytest.fixture
+def catalog(catalog_url: str) -> Iterator[Catalog]:
+    opened = Catalog(catalog_url)
+    yield opened
+    opened.close()
 
 
 def message(number: int) -> Outbound:
@@ -196,11 +217,13 @@ def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
         Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
 
 
-def test_processes_may_open_a_new_catalog_at_once(forker: Forker, tmp_path: Path) -> None:
-    answers = [tmp_path / f"opened-{number}" for number in range(6)]
+def test_processes_may_open_a_new_catalog_at_once(
+    forker: Forker, catalog_url: str, tmp_path: Path
+) -> None:
+    answers = [tmp_path / f"opened-{number}" for number in range(4)]
     for answer in answers:
-        forker.start("open_catalog", f"sqlite:///{tmp_path / 'deep' / 'new.sqlite'}", answer)
-    assert [told(answer) for answer in answers] == ["[]"] * 6
+        forker.start("open_catalog", catalog_url, answer)
+    assert [told(answer) for answer in answers] == ["[]"] * 4
 
 
 def test_insert_new_tells_whether_it_was(catalog: Catalog) -> None:

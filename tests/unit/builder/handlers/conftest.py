@@ -41,19 +41,22 @@ def raw_root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
-def start(handler_python: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start handler processes; all are closed with the test."""
-    started: list[HandlerProcess] = []
+@pytest.fixture(scope="session")
+def start(handler_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Return a handler process: the one of the test before, where that has survived it."""
+    running: list[HandlerProcess] = []
 
     def start_one() -> HandlerProcess:
-        workdir = tmp_path / f"work-{len(started)}"
-        workdir.mkdir()
-        started.append(HandlerProcess(handler_python, workdir, "trouble 1.0.0"))
-        return started[-1]
+        if running and running[-1].alive:
+            return running[-1]
+        for dead in running:
+            dead.close()
+        workdir = tmp_path_factory.mktemp("work")
+        running[:] = [HandlerProcess(handler_python, workdir, "trouble 1.0.0")]
+        return running[0]
 
     yield start_one
-    for process in started:
+    for process in running:
         process.close()
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from datamill_builder.handlers.process import (
     HandlerStopped,
 )
 from tests.unit.builder.forker import is_alive
-from tests.unit.builder.handlers.conftest import Start, open_handler
+from tests.unit.builder.handlers.conftest import open_handler
 from tests.unit.builder.waiting import told, until
 
 ENOUGH_SECS = 20.0
@@ -30,6 +31,19 @@ def do(process: HandlerProcess, what: str, value: Any = None, **options: Any) ->
     options.setdefault("timeout_secs", ENOUGH_SECS)
     items = [{"do": what, "with": value}]
     return process.call("shard", content_key="k", items=items, path="/dev/null", **options)
+
+
+def keep_busy(process: HandlerProcess, then: Callable[[], None]) -> None:
+    """Have the handler loop for ever; call `then` once it is about to."""
+    items = [{"do": "tells", "with": [1]}, {"do": "loops"}]
+    process.call(
+        "shard",
+        content_key="k",
+        items=items,
+        path="/dev/null",
+        timeout_secs=ENOUGH_SECS,
+        on_progress=lambda _: then(),
+    )
 
 
 def test_a_call_has_an_answer(opened: HandlerProcess) -> None:
@@ -74,24 +88,13 @@ def test_a_line_without_an_end_fills_no_memory(
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks for descriptors in /proc")
-def test_noise_in_the_protocol_ends_the_process(opened: HandlerProcess) -> None:
-    answers = os.readlink(f"/proc/self/fd/{opened._process.stdout.fileno()}")  # type: ignore[union-attr]
-    opened.call("open", **opening_with_environment(answers, opened))
+def test_noise_in_the_protocol_ends_the_process(opened: HandlerProcess, raw_root: Path) -> None:
+    assert opened._process.stdout is not None
+    answers = str(Path(f"/proc/self/fd/{opened._process.stdout.fileno()}").readlink())
+    open_handler(opened, raw_root, answers=answers)
     with pytest.raises(HandlerDied, match="something else than answers"):
         do(opened, "noise")
     assert not opened.alive
-
-
-def opening_with_environment(answers: str, process: HandlerProcess) -> dict[str, Any]:
-    """Tell the handler, by its config, which of its descriptors is the protocol's."""
-    raw_root = Path(f"/proc/{process._process.pid}/cwd").resolve().parent / "raw"
-    return {
-        "entry_point": "trouble:Trouble",
-        "config": {"answers": answers},
-        "raw_root": str(raw_root),
-        "raw": None,
-        "dataset_name": "trouble",
-    }
 
 
 @pytest.mark.parametrize(("code", "message"), [(0, "0"), (3, "3"), ("bye", "bye"), (None, "")])
@@ -176,10 +179,9 @@ def test_what_takes_too_long_is_ended(opened: HandlerProcess, what: str) -> None
 
 
 def test_stopping_from_another_thread(opened: HandlerProcess) -> None:
-    stopper = threading.Timer(0.1, opened.stop)
-    stopper.start()
+    stopper = threading.Thread(target=opened.stop)
     with pytest.raises(HandlerStopped):
-        do(opened, "loops")
+        keep_busy(opened, stopper.start)
     stopper.join()
 
 
@@ -212,11 +214,9 @@ def test_a_child_of_another_session_does_not_hold_up_the_end(opened: HandlerProc
 def test_the_end_of_standard_input_ends_a_busy_handler(opened: HandlerProcess) -> None:
     child = do(opened, "starts_child", False)
     # As it is when the builder is killed: nobody is left to kill the handler.
-    threading.Thread(target=lambda: pytest.raises(HandlerDied, do, opened, "loops")).start()
-    time.sleep(0.05)
     assert opened._process.stdin is not None
-    opened._process.stdin.close()
-    until(lambda: not opened.alive)
+    with pytest.raises(HandlerDied):
+        keep_busy(opened, opened._process.stdin.close)
     until(lambda: not is_alive(child))
 
 
@@ -227,15 +227,16 @@ def test_nobody_eats_the_commands(opened: HandlerProcess, what: str) -> None:
 
 
 def test_the_environment_holds_nothing_of_ours(
-    start: Start, raw_root: Path, monkeypatch: pytest.MonkeyPatch
+    handler_python: Path, raw_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATAMILL_BROKER_URL", "amqp://user:secret@broker")
     monkeypatch.setenv("DATAMILL_CATALOG_URL", "postgresql://user:secret@there")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    process = start()
+    process = HandlerProcess(handler_python, tmp_path, "trouble 1.0.0")
     open_handler(process, raw_root)
     environment = do(process, "environment")
+    process.close()
     assert not [name for name in environment if name.startswith("DATAMILL")]
     assert "secret" not in repr(environment)
     assert "PYTHONPATH" not in environment
@@ -247,17 +248,21 @@ def test_it_runs_in_its_own_environment_and_folder(
 ) -> None:
     where = do(opened, "where")
     assert Path(where["prefix"]) == handler_python.parents[1]
-    assert Path(where["cwd"]).name == "work-0"
+    assert Path(where["cwd"]).name.startswith("work")
+    assert where["path"] and where["cwd"] not in where["path"]
     assert not [path for path in where["path"] if "datamill_builder" in path or path == ""]
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
 def test_an_interpreter_that_does_not_start_leaves_nothing(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = open_descriptors()
     for _ in range(3):
         with pytest.raises(HandlerDied, match="ended with code"):
             HandlerProcess(Path("/bin/false"), tmp_path, "false")
-    after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
-    assert after <= before
+    assert open_descriptors() <= before
     assert not [thread for thread in threading.enumerate() if "log of false" in thread.name]
 
 

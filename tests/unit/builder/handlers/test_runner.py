@@ -66,11 +66,11 @@ def test_what_may_be_meant_is_taken(start: Start, raw_root: Path, config: dict[s
 def test_missing_raw_data_is_said_with_what_there_is(start: Start, tmp_path: Path) -> None:
     (tmp_path / "other" / "duts").mkdir(parents=True)
     with pytest.raises(
-        HandlerFailed, match="no folder trouble in the raw root; there are: duts$"
-    ) as e:
+        HandlerFailed, match=r"no folder trouble in the raw root; there are: duts$"
+    ) as error:
         open_handler(start(), tmp_path / "other")
-    assert e.value.reason is Reason.UNKNOWN_DATASET
-    with pytest.raises(HandlerFailed, match="there are: none$"):
+    assert error.value.reason is Reason.UNKNOWN_DATASET
+    with pytest.raises(HandlerFailed, match=r"there are: none$"):
         open_handler(start(), tmp_path / "nowhere")
 
 
@@ -107,13 +107,11 @@ def test_a_handler_need_not_say_its_features(opened: HandlerProcess) -> None:
     assert opened.call("features") is None
 
 
-def test_the_files_of_a_classic_handler_have_whole_paths(
-    start: Start, raw_root: Path, tmp_path: Path
-) -> None:
+def test_the_files_of_a_classic_handler_have_whole_paths(start: Start, raw_root: Path) -> None:
     process = start()
     open_handler(process, raw_root, "Classic")
     (path,) = process.call("classic")
-    assert Path(path) == tmp_path / "work-0" / "out.tfrecord"
+    assert Path(path).is_absolute() and Path(path).name == "out.tfrecord"
     assert Path(path).read_bytes() == b"records"
 
 

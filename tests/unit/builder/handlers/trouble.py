@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -79,10 +80,10 @@ class Trouble:
 
     def noise(self, _: Any, _progress: Any) -> None:
         """Write into the protocol, as only somebody who looks for it can."""
-        for descriptor in os.listdir("/proc/self/fd"):
+        for descriptor in Path("/proc/self/fd").iterdir():
             try:
-                if os.readlink(f"/proc/self/fd/{descriptor}") == self.config["answers"]:
-                    os.write(int(descriptor), b"noise\n")
+                if str(descriptor.readlink()) == self.config["answers"]:
+                    os.write(int(descriptor.name), b"noise\n")
             except OSError:
                 continue
 
@@ -135,7 +136,7 @@ class Trouble:
         return dict(os.environ)
 
     def where(self, _: Any, _progress: Any) -> dict[str, Any]:
-        return {"cwd": os.getcwd(), "pid": os.getpid(), "path": sys.path, "prefix": sys.prefix}
+        return {"cwd": str(Path.cwd()), "pid": os.getpid(), "path": sys.path, "prefix": sys.prefix}
 
     def starts_child(self, new_session: bool, _progress: Any) -> int:
         return subprocess.Popen(["sleep", "300"], start_new_session=new_session).pid
@@ -145,8 +146,7 @@ class Trouble:
         pid = os.fork()
         if pid == 0:
             time.sleep(300)
-        with open(file, "w") as told:
-            told.write(str(pid))
+        Path(file).write_text(str(pid))
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -165,8 +165,7 @@ class Classic:
     def as_tfrecord(self) -> Any:
         if self.config["name"] == "nothing":
             return []
-        with open("out.tfrecord", "wb") as file:
-            file.write(b"records")
+        Path("out.tfrecord").write_bytes(b"records")
         return ["out.tfrecord"]
 
     def tf_records_mapper(self, files: list[str]) -> Any:

@@ -60,6 +60,7 @@ def _is_pure(picture: np.ndarray) -> np.ndarray:
     return around.min(axis=(2, 3)) == around.max(axis=(2, 3))
 
 
+@settings(max_examples=30, deadline=None)
 @given(geometry=geometries())
 def test_nearest_moves_a_picture_exactly_as_its_mask(geometry):
     indices = np.random.default_rng(0).integers(0, 256, geometry.size, np.uint8)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_handlers.operations.crop import Window
@@ -42,6 +42,7 @@ def test_a_known_scale():
     assert inscribed_scale((100, 200), 90) == pytest.approx(0.5)
 
 
+@settings(max_examples=50, deadline=None)
 @given(size=SIZES, degrees=ANGLES)
 def test_every_position_lies_within_the_image(size, degrees):
     positions = rotated_positions(size, degrees, Window(0, 0, *size))
@@ -52,11 +53,13 @@ def test_every_position_lies_within_the_image(size, degrees):
     assert y.min() >= -0.54 and y.max() <= size[0] - 0.46
 
 
+@settings(max_examples=50, deadline=None)
 @given(degrees=st.floats(1, 179))
 def test_there_are_no_black_corners(degrees):
     assert rotated(np.full((30, 50), 200, np.uint8), degrees, nearest=False).min() == 200
 
 
+@settings(max_examples=30, deadline=None)
 @given(size=SIZES, degrees=ANGLES, data=st.data())
 def test_a_window_is_a_part_of_the_whole(size, degrees, data):
     top = data.draw(st.integers(0, size[0] - 1))

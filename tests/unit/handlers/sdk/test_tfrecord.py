@@ -2,7 +2,7 @@ import hashlib
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_handlers.sdk.tfrecord import TFRecordWriter, first_record, masked_crc
@@ -21,6 +21,7 @@ def test_the_bytes_are_those_of_tensorflow(tmp_path):
     assert path.read_bytes() == BY_TENSORFLOW
 
 
+@settings(max_examples=25, deadline=None)
 @given(records=st.lists(st.binary(max_size=300), max_size=8))
 def test_what_is_said_of_the_file_is_true(records, tmp_path_factory):
     path = tmp_path_factory.mktemp("shard") / "some.tfrecord"

@@ -1,0 +1,84 @@
+"""The life of a request: what each step changes in the catalog, and what it tells.
+
+Every function works inside one transaction: state and messages change together or not at all.
+"""
+
+from datamill_builder.catalog.lifecycle.endings import build_failed, cancel, evicted
+from datamill_builder.catalog.lifecycle.find import (
+    aliases,
+    builds_before,
+    find_build,
+    find_dataset,
+    find_shards,
+    finished,
+    public_url,
+)
+from datamill_builder.catalog.lifecycle.making import (
+    classic_done,
+    forget_shards,
+    mark_archive,
+    pack_done,
+    pack_found_damage,
+    shard_done,
+)
+from datamill_builder.catalog.lifecycle.requested import (
+    REPEATED_FAILURE_SECS,
+    accept_new,
+    answer_failed,
+    answer_ready,
+    log_request,
+    resolve_again,
+    wait_for,
+)
+from datamill_builder.catalog.lifecycle.resolving import (
+    build_again,
+    plan_done,
+    resolve_failed,
+    resolved,
+)
+from datamill_builder.catalog.lifecycle.results import (
+    ArchiveResult,
+    Failure,
+    PlannedShard,
+    ShardResult,
+    storable,
+)
+from datamill_builder.catalog.lifecycle.told import failed_event, planned_event, ready_event
+
+__all__ = [
+    "ArchiveResult",
+    "Failure",
+    "PlannedShard",
+    "REPEATED_FAILURE_SECS",
+    "ShardResult",
+    "accept_new",
+    "aliases",
+    "answer_failed",
+    "answer_ready",
+    "build_again",
+    "build_failed",
+    "builds_before",
+    "cancel",
+    "classic_done",
+    "evicted",
+    "failed_event",
+    "find_build",
+    "find_dataset",
+    "find_shards",
+    "finished",
+    "forget_shards",
+    "log_request",
+    "mark_archive",
+    "pack_done",
+    "pack_found_damage",
+    "plan_done",
+    "planned_event",
+    "public_url",
+    "ready_event",
+    "resolve_again",
+    "resolve_failed",
+    "resolved",
+    "shard_done",
+    "storable",
+    "wait_for",
+]

@@ -1,0 +1,62 @@
+"""Looking things up in the catalog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from datamill_builder.catalog.schema import builds, datasets, meta, shards
+from datamill_builder.catalog.states import ACTIVE_BUILDS
+
+
+def find_dataset(connection: Connection, dataset_id: str) -> Row[Any] | None:
+    """Return the row of a dataset id."""
+    return connection.execute(select(datasets).where(datasets.c.dataset_id == dataset_id)).first()
+
+
+def find_build(connection: Connection, content_key: str) -> Row[Any] | None:
+    """Return the row of a build."""
+    return connection.execute(select(builds).where(builds.c.content_key == content_key)).first()
+
+
+def find_shards(connection: Connection, content_key: str) -> list[Row[Any]]:
+    """Return the rows of a build's shards, in order."""
+    rows = connection.execute(
+        select(shards).where(shards.c.content_key == content_key).order_by(shards.c.number)
+    )
+    return list(rows)
+
+
+def finished(connection: Connection, content_key: str) -> tuple[int, int]:
+    """Return how many shards of a build are finished, and how many records they hold."""
+    row = connection.execute(
+        select(func.count(), func.coalesce(func.sum(shards.c.records), 0)).where(
+            shards.c.content_key == content_key, shards.c.sha256.is_not(None)
+        )
+    ).one()
+    return int(row[0]), int(row[1])
+
+
+def aliases(connection: Connection, content_key: str) -> list[str]:
+    """Return the dataset ids that mean a build."""
+    return list(
+        connection.scalars(
+            select(datasets.c.dataset_id)
+            .where(datasets.c.content_key == content_key)
+            .order_by(datasets.c.dataset_id)
+        )
+    )
+
+
+def public_url(connection: Connection) -> str | None:
+    """Return the notifier's address, as it last said it."""
+    return connection.scalar(select(meta.c.value).where(meta.c.key == "public_url"))
+
+
+def builds_before(connection: Connection, build: Row[Any] | None) -> int:
+    """Return how many unfinished builds are older than this one; all, where there is none yet."""
+    query = select(func.count()).where(builds.c.state.in_(ACTIVE_BUILDS))
+    if build is not None:
+        query = query.where(builds.c.created_at < build.created_at)
+    return connection.scalar(query) or 0

@@ -1,0 +1,103 @@
+"""A request comes in."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import Row, update
+
+from datamill.events import Accepted
+from datamill.request import Request, canonical_json
+from datamill_builder.catalog import tasks
+from datamill_builder.catalog.engine import Transaction
+from datamill_builder.catalog.lifecycle.find import (
+    builds_before,
+    find_build,
+)
+from datamill_builder.catalog.lifecycle.results import (
+    Failure,
+)
+from datamill_builder.catalog.lifecycle.told import failed_event, planned_event, ready_event
+from datamill_builder.catalog.outbox import tell
+from datamill_builder.catalog.rows import insert_new
+from datamill_builder.catalog.schema import datasets, requests
+from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind
+
+REPEATED_FAILURE_SECS = 1.0
+"""Requests within this time after a failure get the same answer: they came for the same try."""
+
+
+def log_request(change: Transaction, message_id: str, dataset_id: str) -> bool:
+    """Write an accepted request into the log; return whether it was not there yet."""
+    row = {"message_id": message_id, "dataset_id": dataset_id, "accepted_at": time.time()}
+    return insert_new(change.connection, requests, row)
+
+
+def accept_new(change: Transaction, request: Request) -> bool:
+    """Take a dataset id that was never asked for; return False where it was."""
+    moment = time.time()
+    row = {
+        "dataset_id": request.dataset_id,
+        "dataset_name": request.dataset_name,
+        "handler_version": request.handler_version,
+        "config": canonical_json(request.dataset_config).decode(),
+        "state": DatasetState.RESOLVING,
+        "waiting": 0,
+        "created_at": moment,
+        "asked_at": moment,
+    }
+    if not insert_new(change.connection, datasets, row):
+        return False
+    tasks.ensure(change, TaskKind.RESOLVE, request.dataset_id)
+    return True
+
+
+def wait_for(change: Transaction, dataset_id: str, waiting: int) -> None:
+    """Count those who wait for a dataset, and tell them where it stands."""
+    row = change.connection.execute(
+        update(datasets)
+        .where(datasets.c.dataset_id == dataset_id)
+        .values(waiting=datasets.c.waiting + waiting, asked_at=time.time())
+        .returning(datasets.c.waiting, datasets.c.content_key)
+    ).one()
+    build = find_build(change.connection, row.content_key) if row.content_key else None
+    building = build is not None and build.state != BuildState.PLANNING
+    ahead = builds_before(change.connection, build)
+    state = "building" if building else "queued"
+    tell(change, Accepted(dataset_id=dataset_id, state=state, waiting=row.waiting, ahead=ahead))
+    if build is not None and build.state in (BuildState.BUILDING, BuildState.PACKING):
+        tell(change, planned_event(build, dataset_id))
+
+
+def resolve_again(change: Transaction, dataset_id: str) -> None:
+    """Any state → resolving: its raw data changed, or it failed and is asked for again."""
+    change.connection.execute(
+        update(datasets)
+        .where(datasets.c.dataset_id == dataset_id)
+        .values(
+            state=DatasetState.RESOLVING,
+            content_key=None,
+            raw_marks=None,
+            reason=None,
+            message=None,
+            retryable=None,
+        )
+    )
+    tasks.ensure(change, TaskKind.RESOLVE, dataset_id)
+
+
+def answer_ready(change: Transaction, dataset_id: str, build: Row[Any], public_url: str) -> None:
+    """Answer a request for what is there."""
+    change.connection.execute(
+        update(datasets)
+        .where(datasets.c.dataset_id == dataset_id)
+        .values(asked_at=time.time(), waiting=0)
+    )
+    tell(change, Accepted(dataset_id=dataset_id, state="ready", waiting=0, ahead=0))
+    tell(change, ready_event(build, dataset_id, public_url, cached=True))
+
+
+def answer_failed(change: Transaction, dataset_id: str, failure: Failure) -> None:
+    """Answer a request that can't be met."""
+    tell(change, failed_event(dataset_id, failure))

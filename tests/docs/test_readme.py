@@ -1,0 +1,143 @@
+"""What the README says is so: its commands and snippets are run, its tables compared."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from datamill import exits
+from datamill.settings import Settings
+from datamill_producer.cli import datamill
+from tests.docs.readme import README, REPOSITORY, Command, File, Snippet, Step, shows, steps
+from tests.docs.session import Session
+
+TEXT = README.read_text(encoding="utf-8")
+
+NOT_RUN = {
+    "make demo": "test_demo.py runs the demo",
+    "make test": "it is what runs this",
+    "make setup": "it has run: this is its environment; the set-up has tests of its own",
+    'echo "DATAMILL_BROKER_PASSWORD=$(openssl rand -hex 20)" > .env': "for docker compose",
+    "docker compose up": "needs Docker; test_compose.py checks compose.yaml",
+    "export DATAMILL_BROKER_URL=amqps://datamill:secret@broker.example/datamill": "another machine",
+    "datamill builder": "needs the broker of that other machine; the flow tests run builders",
+    "DATAMILL_LISTEN=0.0.0.0:8080 DATAMILL_PUBLIC_URL=http://data.example:8080 datamill notifier": (
+        "likewise; the flow tests run notifiers"
+    ),
+}
+"""The only commands that are not run, each with its reason."""
+
+NEEDED = {"curl": "is not installed here", "make": "is not installed here"}
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    """A home that is empty, and a folder with what a checkout has after `make setup`."""
+    checkout = tmp_path / "datamill"
+    checkout.mkdir()
+    for name in (".venv", "examples", "handlers", "Makefile"):
+        (checkout / name).symlink_to(REPOSITORY / name)
+    opened = Session(checkout, tmp_path / "home")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.slow
+def test_everything_in_its_order(session: Session) -> None:
+    assert list((REPOSITORY / "handlers" / "dist").glob("*.whl")), "run `make setup` first"
+    for step in steps(TEXT):
+        take(session, step)
+    session.close()
+
+
+def take(session: Session, step: Step) -> None:
+    match step:
+        case File():
+            session.write(step)
+        case Snippet():
+            done = session.python(step.source)
+            assert done.returncode == 0, f"{step.source}\n{done.stdout}\n{done.stderr}"
+            assert done.stdout, "a snippet that shows nothing"
+        case Command() if step.line in NOT_RUN:
+            return
+        case Command() if step.line.startswith("datamill up"):
+            output = session.up(step.line)
+            assert shows(output, step.output) is None, f"{step.line}\n{output}"
+        case Command():
+            run(session, step)
+
+
+def run(session: Session, command: Command) -> None:
+    program = command.line.split()[0]
+    if program in NEEDED and shutil.which(program) is None:
+        pytest.skip(f"{program} {NEEDED[program]}")
+    done = session.run(command.line)
+    said = f"$ {command.line}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, said
+    missing = shows(done.stdout, command.output)
+    assert missing is None, f"no line {missing!r} in\n{said}"
+
+
+def test_what_is_not_run_is_there() -> None:
+    lines = {step.line for step in steps(TEXT) if isinstance(step, Command)}
+    assert NOT_RUN.keys() <= lines
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Return the cells of the first table whose first column is called so, header left out."""
+    table = re.search(rf"^\| {heading} \|.*\n\|[ -|]+\|\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+    assert table is not None, f"no table of {heading}"
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table[1].splitlines()]
+
+
+def test_all_settings_are_there() -> None:
+    written = [name.strip("`") for name, *_ in rows("variable")]
+    assert written == [f"DATAMILL_{name.upper()}" for name in Settings.model_fields]
+
+
+@pytest.mark.parametrize("row", rows("variable"), ids=lambda row: row[0].strip("`"))
+def test_defaults_of_settings(row: list[str]) -> None:
+    name, _, written = row
+    default = Settings.model_fields[name.strip("`").removeprefix("DATAMILL_").lower()].default
+    if isinstance(default, str | int | float | Path):
+        assert written.strip("`").replace(",", "") == str(default).removesuffix(".0")
+    else:
+        assert not re.fullmatch(r"[\d.,]+", written), "a number, where the setting has none"
+
+
+def test_exit_codes() -> None:
+    written = {int(code) for code, _ in rows("exit code")}
+    constants = vars(exits).items()
+    assert written == {value for name, value in constants if name.isupper()}
+
+
+def test_commands() -> None:
+    written = {
+        name for row in rows("command") for name in re.findall(r"`datamill ([a-z]+)", row[0])
+    }
+    assert written == set(datamill.commands) | set(datamill.list_commands(None))  # type: ignore[arg-type]
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert (
+            target.removeprefix("#") in headings
+            if target.startswith("#")
+            else ((REPOSITORY / target).exists())
+        )
+
+
+def test_paths_are_there() -> None:
+    for path in re.findall(
+        r"`((?:examples|handlers|builder|client|notifier|producer)/[\w./-]+)`", TEXT
+    ):
+        if path != "handlers/dist":  # made by `make setup`
+            assert (REPOSITORY / path).exists(), path
