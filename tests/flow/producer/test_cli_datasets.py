@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import datamill
-from tests.support.up import UpProcess
+from tests.support.up import DATAMILL, UpProcess
 
 VERSION = "1.0.0"
 
@@ -203,8 +203,7 @@ def test_get_of_what_is_not_ready(service: UpProcess) -> None:
 
 def test_cancel_stops_a_build_and_tells_who_waits(service: UpProcess) -> None:
     waiting = subprocess.Popen(
-        [sys.executable, "-m", "datamill_producer", "request", "slow", VERSION]
-        + ["-o", "prefix=c", "--wait"],
+        [*DATAMILL, "request", "slow", VERSION, "-o", "prefix=c", "--wait"],
         env=service.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -95,7 +95,7 @@ def test_rate_spreads_them(service: UpProcess) -> None:
 
 @pytest.fixture
 def dead(service: UpProcess) -> Iterator[list[dict[str, Any]]]:
-    """Three dead letters: no JSON, an unknown field, and a good one that was thrown out."""
+    """Two dead letters: no JSON, and an unknown field."""
     service.command("dead", "drop", "--all")
     with listening(service) as client:
         client.send(b"no json \xff at all", message_id="letter-1")
@@ -159,19 +159,3 @@ def test_choices_that_are_none(service: UpProcess, dead: list[dict[str, Any]]) -
     assert service.command("dead", "drop").returncode == 2
     assert service.command("dead", "drop", "1", "--all").returncode == 2
     assert service.documents("dead", "list") == dead
-
-
-def test_a_good_letter_is_replayed_without_the_brokers_headers(service: UpProcess) -> None:
-    """It died of something else than itself: here it is put among the dead by hand."""
-    service.command("dead", "drop", "--all")
-    with listening(service) as client:
-        client.throw_away(json.dumps(GOOD).encode(), message_id="letter-good")
-        (letter,) = service.documents("dead", "list")
-        assert "nothing wrong" in letter["reason"]
-        (dry,) = service.documents("replay", "--dead", "--dry-run")
-        assert dry["outcome"] == "would be replayed"
-        assert len(service.documents("dead", "list")) == 1
-        (line,) = service.documents("replay", "--dead")
-        assert line["outcome"] == "replayed"
-        assert client.wait(prefixed("revived"))["event"] == "ready"
-    assert service.documents("dead", "list") == []

@@ -49,7 +49,7 @@ def _list(values: Values) -> bytes:
         return _field(1, b"".join(_field(1, value) for value in values))
     if isinstance(values[0], float):
         return _field(2, _field(1, struct.pack(f"<{len(values)}f", *values)))
-    return _field(3, _field(1, b"".join(_varint(value) for value in values)))
+    return _field(3, _field(1, b"".join(_varint(int(value)) for value in values)))
 
 
 def _field(number: int, body: bytes) -> bytes:

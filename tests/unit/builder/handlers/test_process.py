@@ -183,6 +183,7 @@ def test_stopping_from_another_thread(opened: HandlerProcess) -> None:
     with pytest.raises(HandlerStopped):
         keep_busy(opened, stopper.start)
     stopper.join()
+    until(lambda: not opened.alive)
 
 
 def test_children_end_with_their_handler(opened: HandlerProcess) -> None:
