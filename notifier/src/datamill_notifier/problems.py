@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from datamill.errors import first_line
+from datamill.request import MAX_MESSAGE_BYTES
 from datamill_builder.catalog import CatalogUnavailable
 
 log = logging.getLogger(__name__)
@@ -81,10 +82,14 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def _of_http(error: web.HTTPException) -> Problem:
-    word = error.reason.lower().replace(" ", "_")
     kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
-    messages = {
-        404: "there is nothing at this address",
-        405: f"this address takes {kept.get('Allow', 'other methods')}",
-    }
-    return Problem(error.status, word, messages.get(error.status, error.reason), kept)
+    # Words of ours: those of the standard library change between versions of Python.
+    match error.status:
+        case 404:
+            return not_found("there is nothing at this address")
+        case 405:
+            message = f"this address takes {kept.get('Allow', 'other methods')}"
+            return Problem(405, "method_not_allowed", message, kept)
+        case 413:
+            return Problem(413, "too_large", f"a request has at most {MAX_MESSAGE_BYTES} bytes")
+    return Problem(error.status, "refused", error.reason, kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,8 @@ _NOT_REPLAYED = ("x-", "cc", "bcc")
 class DeadLetter:
     """A message that a queue gave up. Times, names and counts are the broker's."""
 
-    number: int
-    """Its place in the queue, from 1."""
     tag: int
+    """The broker's number of this delivery."""
     message_id: str | None
     died_at: datetime | None
     queue: str | None
@@ -44,6 +43,8 @@ class DeadLetter:
     headers: dict[str, Any]
     """Its headers, without the ones that must not be replayed."""
     body: bytes
+    number: int = 0
+    """Its place among all, from 1, the longest dead first."""
 
     @property
     def problem(self) -> str | None:
@@ -110,21 +111,25 @@ class DeadLetters:
         if not self._connection.is_open:
             return  # the broker puts back by itself what a closed connection held
         with translated(self._url):
-            # One by one, so that they keep their order; by reject, which every version counts.
-            for letter in self._held.values():
-                self._channel.basic_reject(letter.tag, requeue=True)
+            # By reject, never nack: it is what every version counts.
+            for tag in self._held:
+                self._channel.basic_reject(tag, requeue=True)
             self._connection.close()
 
-    def fetch(self, limit: int = MAX_LETTERS) -> list[DeadLetter]:
-        """Return the letters at the front of the queue."""
+    def fetch(self) -> list[DeadLetter]:
+        """Return the letters, the longest dead first.
+
+        All of them (up to `MAX_LETTERS`), sorted: the queue's own order changes with each look,
+        and numbers should not.
+        """
         with translated(self._url):
-            while len(self._held) < limit:
+            while len(self._held) < MAX_LETTERS:
                 method, properties, body = self._channel.basic_get(topology.DEAD_QUEUE)
                 if method is None:
                     break
-                letter = _letter(len(self._held) + 1, method.delivery_tag, properties, body)
-                self._held[letter.tag] = letter
-        return list(self._held.values())
+                self._held[method.delivery_tag] = _letter(method.delivery_tag, properties, body)
+        in_order = sorted(self._held.values(), key=_age)
+        return [replace(letter, number=number) for number, letter in enumerate(in_order, 1)]
 
     def replay(self, letter: DeadLetter) -> None:
         """Publish a letter as it was at first, confirmed; only then remove it here."""
@@ -168,14 +173,18 @@ def _one(letters: Sequence[DeadLetter], given: str) -> DeadLetter:
     return found[0]
 
 
-def _letter(number: int, tag: int, properties: Any, body: bytes) -> DeadLetter:
+def _age(letter: DeadLetter) -> tuple[str, str, bytes]:
+    died_at = letter.died_at.isoformat() if letter.died_at else ""
+    return died_at, letter.message_id or "", letter.body
+
+
+def _letter(tag: int, properties: Any, body: bytes) -> DeadLetter:
     headers = properties.headers or {}
     deaths = [death for death in headers.get("x-death") or [] if isinstance(death, dict)]
     # The newest death is first; the oldest tells how it was published.
     last, first = (deaths[0], deaths[-1]) if deaths else ({}, {})
     keys = first.get("routing-keys") or [None]
     return DeadLetter(
-        number=number,
         tag=tag,
         message_id=properties.message_id,
         died_at=last.get("time"),

@@ -95,9 +95,8 @@ def test_looking_keeps_order_and_loses_nothing(
     for _ in range(3):
         with DeadLetters(broker_url) as letters:
             assert [letter.message_id for letter in letters.fetch()] == ids
-    listed = [
-        json.loads(line) for line in run("list", "--limit", "5", "--json").stdout.splitlines()
-    ]
+    lines = run("list", "--limit", "5", "--json").stdout.splitlines()
+    listed = [json.loads(line) for line in lines]
     assert [letter["message_id"] for letter in listed] == ids[:5]
     assert run("drop", "3", ids[10], "--json").exit_code == 0
     left = [message_id for message_id in ids if message_id not in (ids[2], ids[10])]
@@ -106,16 +105,36 @@ def test_looking_keeps_order_and_loses_nothing(
 
 
 def test_a_letter_stays_if_it_can_not_be_published(channel: BlockingChannel, run: Any) -> None:
-    publish(channel, "stays")
+    """It came through an exchange that is not there any more."""
+    channel.exchange_declare("passing", "topic")
+    arguments = {
+        "x-dead-letter-exchange": topology.DEAD_EXCHANGE,
+        "x-dead-letter-routing-key": topology.DEAD_KEY,
+    }
+    channel.queue_declare("passing", exclusive=True, arguments=arguments)
+    channel.queue_bind("passing", "passing", "#")
+    message = pika.BasicProperties(message_id="stays")
+    channel.basic_publish("passing", "some.key", b"anything", message, mandatory=True)
+    method, _, _ = channel.basic_get("passing")
+    assert method is not None
+    channel.exchange_delete("passing")
+    channel.basic_reject(method.delivery_tag, requeue=False)
+    while depth(channel, topology.DEAD_QUEUE) == 0:
+        channel.connection.process_data_events(0.02)
+
+    result = run("replay", "--all")
+    assert result.exit_code == 69, result.output
+    assert result.stdout == ""
+    assert "no exchange 'passing'" in result.stderr
+    assert depth(channel, topology.DEAD_QUEUE) == 1
+
+
+def test_a_deleted_requests_queue_is_declared_again(channel: BlockingChannel, run: Any) -> None:
+    publish(channel, "lonely")
     throw_out(channel)
-    channel.queue_unbind(topology.REQUESTS_QUEUE, topology.REQUESTS_EXCHANGE, "dataset.request.#")
     channel.queue_delete(topology.REQUESTS_QUEUE)
-    # Looking declares the queues; one with another binding takes the place of ours.
-    dead = channel.basic_get(topology.DEAD_QUEUE)
-    assert dead[0] is not None
-    channel.basic_reject(dead[0].delivery_tag, requeue=True)
     assert run("replay", "--all").exit_code == 0
-    assert depth(channel, topology.REQUESTS_QUEUE) == 1, "declared again, then published"
+    assert depth(channel, topology.REQUESTS_QUEUE) == 1
 
 
 def test_a_letter_that_tells_no_origin_is_kept(channel: BlockingChannel, run: Any) -> None:

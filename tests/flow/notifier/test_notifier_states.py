@@ -411,7 +411,7 @@ def test_a_request_that_is_too_large(notifier: NotifierProcess) -> None:
     big = json.dumps({"dataset_name": "x" * 2**20, "handler_version": "1", "dataset_config": {}})
     answer = notifier.ask("/requests", "POST", big.encode())
     assert answer.status == 413
-    assert answer.document["error"] == "request_entity_too_large"
+    assert answer.document["error"] == "too_large"
 
 
 def test_a_compressed_request_is_not_blown_up(notifier: NotifierProcess) -> None:

@@ -36,14 +36,14 @@ def prefixed(prefix: str) -> str:
     return datamill.dataset_id("toy", VERSION, {"prefix": prefix})
 
 
-def test_replay_of_what_is_ready_gives_one_event_and_no_build(service: UpProcess) -> None:
+def test_replay_of_what_is_ready_gives_one_answer_and_no_build(service: UpProcess) -> None:
     for _ in range(3):
         ask(service, "prefix=once")
     with listening(service) as client:
         (line,) = service.documents("replay", "--id", prefixed("once")[:12], "--wait")
         client.wait(prefixed("once"), "ready")
         client.listen(0.5)
-        assert client.seen(prefixed("once")) == ["ready"]
+        assert client.seen(prefixed("once")) == ["accepted", "ready"]
     assert line["published"] is line["cached"] is True
     assert line["dataset_config"] == {"prefix": "once"}
     assert uuid.UUID(line["message_id"]), "a new one"

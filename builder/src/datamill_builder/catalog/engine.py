@@ -19,6 +19,7 @@ from datamill_builder.catalog import schema
 log = logging.getLogger(__name__)
 
 _BUSY_SECS = 30.0
+_ONE_MOMENT = {"isolation_level": "REPEATABLE READ"}
 
 
 class CatalogUnavailable(ServiceUnavailable):
@@ -101,10 +102,9 @@ class Catalog:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Read from the catalog, as of one moment."""
-        with (
-            _translated(),
-            self._engine.connect().execution_options(datamill_reads=True) as connection,
-        ):
+        # SQLite reads as of one moment anyway; other databases have to be asked for it.
+        options = {"datamill_reads": True} if self._is_sqlite else _ONE_MOMENT
+        with _translated(), self._engine.connect().execution_options(**options) as connection:
             yield connection
 
     def close(self) -> None:

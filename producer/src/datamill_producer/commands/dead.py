@@ -27,8 +27,8 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be 
 def dead() -> None:
     """Look at messages that were refused, send them again or drop them.
 
-    Numbers are places in the queue: they change when letters are replayed or dropped. Message ids
-    don't, and of an id the first six characters do.
+    Numbers begin with the longest dead: they change when letters are replayed or dropped. Message
+    ids don't, and of an id the first six characters do.
 
     \b
     Example:
@@ -47,7 +47,7 @@ def list_dead(limit: int, as_json: bool) -> None:
         datamill dead list --json
     """
     with _open() as letters:
-        found = letters.fetch(limit)
+        found = letters.fetch()[:limit]
     if as_json:
         for letter in found:
             click.echo(json.dumps(letter.document()))
