@@ -288,6 +288,39 @@ def test_changed_raw_data_is_built_anew(home: Path, start_builder: Start, client
     assert len(builder.archives()) == 2, "the old archive stays what it is"
 
 
+def test_raw_data_that_changes_during_a_build_is_noticed(
+    home: Path, start_builder: Start, client: Connect
+) -> None:
+    write_items(home / "raw", ["sleep 0.5 zzz"] * 8)
+    builder = start_builder(home, DATAMILL_WORKERS="1")
+    trainer = client()
+    dataset_id = trainer.ask("toy")
+    trainer.wait(dataset_id, "shard")
+    write_items(home / "raw", ["other"] * 8)
+    failed = trainer.wait(dataset_id)
+    assert (failed["reason"], failed["retryable"]) == ("bad_data", True)
+    assert "changed" in failed["message"]
+    assert not builder.archives()
+    trainer.listen(1.2)
+    seen = len(trainer.events)
+    trainer.ask("toy")
+    assert trainer.wait(dataset_id, after=seen)["event"] == "ready"
+
+
+def test_raw_data_written_over_in_place_is_built_anew(
+    home: Path, start_builder: Start, client: Connect
+) -> None:
+    start_builder(home)
+    trainer = client()
+    dataset_id = trainer.ask("toy")
+    first = trainer.wait(dataset_id)
+    with (home / "raw" / "toy" / "items.txt").open("r+") as items:
+        items.write("ITEM")
+    seen = len(trainer.events)
+    trainer.ask("toy")
+    assert trainer.wait(dataset_id, after=seen)["content_key"] != first["content_key"]
+
+
 def test_a_missing_archive_is_built_again(
     home: Path, start_builder: Start, client: Connect
 ) -> None:

@@ -9,6 +9,10 @@ import logging
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Row
 
 from datamill.broker import Delivery
 from datamill.errors import DecodeError
@@ -25,12 +29,22 @@ log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes requests, answers those that can be answered at once."""
+    """Takes requests, answers those that can be answered at once.
 
-    def __init__(self, catalog: Catalog, store: Store, address: PublicAddress) -> None:
+    `look_at` is given the marks of raw data that is answered for, and must return at once.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        address: PublicAddress,
+        look_at: Callable[[str], None],
+    ) -> None:
         self._catalog = catalog
         self._store = store
         self._address = address
+        self._look_at = look_at
 
     def handle(self, batch: list[Delivery]) -> list[bool]:
         """Take a batch of deliveries; return for each whether it was a request."""
@@ -104,9 +118,12 @@ class Intake:
             lifecycle.resolve_again(change, dataset_id)
             lifecycle.wait_for(change, dataset_id, fresh)
 
-    def _is_whole(self, dataset: object, build: object) -> bool:
-        mark = self._store.archive_mark(build.archive)  # type: ignore[attr-defined]
-        return mark == build.archive_mark and unchanged(dataset.raw_marks)  # type: ignore[attr-defined]
+    def _is_whole(self, dataset: Row[Any], build: Row[Any]) -> bool:
+        mark = self._store.archive_mark(build.archive)
+        if mark != build.archive_mark or dataset.raw_marks is None:
+            return False
+        self._look_at(dataset.raw_marks)
+        return unchanged(dataset.raw_marks)
 
 
 def _message_id(delivery: Delivery) -> str:

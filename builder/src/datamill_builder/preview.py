@@ -22,6 +22,8 @@ _CELLS_PER_ROW = 8
 _BACKGROUND = (28, 28, 30)
 _INK = (225, 225, 225)
 _QUALITY = 88
+_FAINT = 16
+"""Masks of classes 0, 1, 2, … are shown over the whole range; nothing could be seen otherwise."""
 
 
 def contact_sheet(
@@ -95,7 +97,8 @@ def _decoded(encoded: bytes) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    if not image.mode.startswith(("I", "F")):
+    faint = image.mode == "L" and image.getextrema()[1] in range(1, _FAINT + 1)
+    if not faint and not image.mode.startswith(("I", "F")):
         return image
     top = max(1.0, float(image.getextrema()[1]))  # type: ignore[arg-type]
     return image.point(lambda value: value * (255.0 / top)).convert("L")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from datamill import topology
 from datamill.broker import BatchConsumer, SlotConsumer
+from datamill.errors import DatamillError
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import Catalog, lifecycle
@@ -20,6 +21,7 @@ from datamill_builder.handlers.sources import parse_source
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Identity, Leases
 from datamill_builder.progress import ProgressTeller
+from datamill_builder.raw_watch import RawWatch
 from datamill_builder.reconciler import Reconciler
 from datamill_builder.relay import OutboxRelay
 from datamill_builder.steward import Steward
@@ -34,6 +36,10 @@ STEWARDS = 8
 _INTAKE_PREFETCH = 200
 _POLL_SECS = 0.2
 _OUTBOX_GRACE_SECS = 5.0
+
+
+class PartEnded(DatamillError):
+    """A part of the builder has ended that never should."""
 
 
 class Builder:
@@ -61,7 +67,8 @@ class Builder:
         )
         address = PublicAddress(self._catalog, settings.public_url)
         owner = self._identity.name
-        intake = Intake(self._catalog, store, address)
+        self._raw_watch = RawWatch(self._catalog)
+        intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
         steward = Steward(
             owner,
             settings,
@@ -100,7 +107,7 @@ class Builder:
         """Start all parts; returns at once."""
         self._relay.start()
         self._relay.adopt()
-        for part in (self._leases, self._progress, self._reconciler):
+        for part in (self._leases, self._progress, self._reconciler, self._raw_watch):
             part.start()
         for consumer in (self._intake, self._stewards, self._shards):
             consumer.start()
@@ -109,12 +116,21 @@ class Builder:
         """Return when `stopping` is set; raise what ended a part for good."""
         announced = False
         while not stopping.wait(_POLL_SECS):
-            for part in (self._relay.publisher, self._intake, self._stewards, self._shards):
-                if part.fatal is not None:
-                    raise part.fatal
+            self._check_parts()
             if not announced and all(c.subscribed.is_set() for c in (self._intake, self._stewards)):
                 log.info("taking requests, %d shard workers", self._settings.workers)
                 announced = True
+
+    def _check_parts(self) -> None:
+        """Raise if a part has ended: a builder that lacks one would only look as if it worked."""
+        talkers = (self._relay.publisher, self._intake, self._stewards, self._shards)
+        for talker in talkers:
+            if talker.fatal is not None:
+                raise talker.fatal
+        quiet = (self._relay, self._leases, self._progress, self._reconciler, self._raw_watch)
+        for part in (*talkers, *quiet):
+            if not part.is_alive():
+                raise PartEnded(f"the builder's part '{part.name}' has ended; see the log above")
 
     def stop(self) -> None:
         """Stop taking work; finish what is in hand or hand it back; publish what is decided."""
@@ -127,7 +143,7 @@ class Builder:
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
-        for part in (self._progress, self._reconciler, self._leases):
+        for part in (self._progress, self._reconciler, self._raw_watch, self._leases):
             part.stop()
             part.join(_OUTBOX_GRACE_SECS)
         self._relay.stop(_OUTBOX_GRACE_SECS)

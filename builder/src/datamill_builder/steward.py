@@ -22,7 +22,7 @@ from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
-from datamill_builder.handlers.process import HandlerFailed, HandlerStopped
+from datamill_builder.handlers.process import HandlerDied, HandlerFailed, HandlerStopped
 from datamill_builder.handlers.sources import SourceUnavailable, UnknownRelease
 from datamill_builder.handlers.wheels import BadWheel, file_sha256
 from datamill_builder.leases import Leases
@@ -33,6 +33,10 @@ from datamill_builder.recipe import Recipe
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
+
+
+class RawDataChanged(DatamillError):
+    """The raw data changed while the dataset was built from it; ask again to build it anew."""
 
 
 class Steward:
@@ -143,11 +147,7 @@ class Steward:
         try:
             environment = self._environments.resolve(handler, version)
         except UnknownRelease as error:
-            if (
-                configured is None
-                and "any version" in str(error)
-                and not (raw_root / name).is_dir()
-            ):
+            if configured is None and not error.declared and not (raw_root / name).is_dir():
                 raise UnknownDataset(_unknown(name, raw_root)) from error
             raise
         opening = Opening(environment, name, config, configured.raw if configured else None)
@@ -179,6 +179,8 @@ class Steward:
         if build is None or build.state != BuildState.READY:
             return
         mark = self._store.archive_mark(build.archive)
+        if mark == build.archive_mark:
+            return  # looked at before, and untouched since
         if mark is None:
             log.error("%s is gone", build.archive)
         elif file_sha256(self._store.archive_path(build.archive)) == build.sha256:
@@ -249,6 +251,7 @@ class Steward:
             build = lifecycle.find_build(connection, key)
             rows = lifecycle.find_shards(connection, key)
         recipe = self._load_recipe(key)
+        self._check_raw_data(recipe)
         try:
             archive, records = pack(self._store, key, recipe, build, rows)
         except DamagedShards as damage:
@@ -260,6 +263,13 @@ class Steward:
             lifecycle.pack_done(change, claim, archive, records, self._address())
         self._store.drop_shards(key)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
+
+    def _check_raw_data(self, recipe: Recipe) -> None:
+        """Raise if the records may come from other raw data than the content key says."""
+        folder = recipe.raw_folder(self._settings.raw_folder)
+        now = raw_version(self._catalog, folder, self._settings.raw_digest)
+        if now.digest != recipe.raw_version:
+            raise RawDataChanged
 
     def _load_recipe(self, content_key: str) -> Recipe:
         with self._catalog.read() as connection:
@@ -277,6 +287,10 @@ def _unknown(name: str, raw_root: Path) -> str:
 def _failure(error: DatamillError | OSError) -> Failure:
     message = str(error)
     match error:
+        case HandlerDied():
+            return Failure(Reason.HANDLER_ERROR, message, retryable=True)
+        case RawDataChanged():
+            return Failure(Reason.BAD_DATA, message, retryable=True)
         case HandlerFailed(reason=reason):
             return Failure(reason, message, retryable=reason is Reason.TIMEOUT)
         case UnknownDataset():

@@ -35,6 +35,9 @@ from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
 
+_LOST_OWNERS = 10
+"""How many builders may get lost over a shard, beside the attempts that are allowed."""
+
 
 class ShardWorker:
     """Makes shards. Its methods are called by as many threads as there are worker processes."""
@@ -65,6 +68,9 @@ class ShardWorker:
             claim = tasks.claim_fair_shard(change, self._owner)
         if claim is None:
             return
+        if claim.attempts > self._settings.shard_attempts + _LOST_OWNERS:
+            self._give_up(claim)
+            return
         run = _Run()
         try:
             with self._leases.hold(claim, on_lost=run.stop):
@@ -88,6 +94,12 @@ class ShardWorker:
             )
         finally:
             self._progress.forget(claim.subject, claim.index)
+
+    def _give_up(self, claim: Claim) -> None:
+        """Fail a shard that, it seems, takes its builder along each time."""
+        message = f"a shard was begun {claim.attempts} times and never came to an end"
+        failure = Failure(Reason.HANDLER_ERROR, message, retryable=True)
+        self._fail(claim, failure, HandlerDied(message))
 
     # --- one shard ---
 

@@ -62,7 +62,7 @@ POISON = {
 
 @pytest.fixture
 def intake(catalog: Catalog, store: Store) -> Intake:
-    return Intake(catalog, store, lambda: URL)  # type: ignore[arg-type]
+    return Intake(catalog, store, lambda: URL, lambda _marks: None)  # type: ignore[arg-type]
 
 
 def delivery(body: bytes, message_id: Any = "m", tag: int = 1) -> Delivery:

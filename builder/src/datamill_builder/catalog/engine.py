@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from datamill.broker import Outbound
 from datamill.errors import DatamillError, ServiceUnavailable, SettingsError
@@ -127,7 +127,9 @@ class Catalog:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, DBAPIError) as error:
+    except (IntegrityError, DataError, ProgrammingError):
+        raise  # trying again would not help: the statement or its values are at fault
+    except DBAPIError as error:
         raise CatalogUnavailable(f"the catalog can't be used just now: {error.orig}") from error
 
 

@@ -25,7 +25,14 @@ _TAG = re.compile(r"^(?:(?P<prefix>.+?)[-/@])?v?(?P<version>\d[A-Za-z0-9._+!-]*)
 
 
 class UnknownRelease(DatamillError):
-    """No source has this release of this handler."""
+    """No source has this release of this handler.
+
+    `declared`: a package is known that declares a handler of this name.
+    """
+
+    def __init__(self, message: str, *, declared: bool = True) -> None:
+        super().__init__(message)
+        self.declared = declared
 
 
 class SourceUnavailable(DatamillError):
@@ -92,7 +99,10 @@ def find_release(sources: list[Source], handler: str, version: str, scratch: Pat
         set().union(*(source.versions(handler) for source in sources)) if sources else ()
     )
     there = f"there are: {', '.join(known)}" if known else "no source has any version of it"
-    raise UnknownRelease(f"no handler {handler} in version {version}; {there}")
+    # A git repository's tags are no proof that it has a handler of this name.
+    folders = [source for source in sources if isinstance(source, WheelFolder)]
+    declared = any(folder.versions(handler) for folder in folders)
+    raise UnknownRelease(f"no handler {handler} in version {version}; {there}", declared=declared)
 
 
 @dataclass(frozen=True)
@@ -163,18 +173,12 @@ class GitRepository:
         return [(tag, match["version"]) for tag in tags if (match := _TAG.match(tag))]
 
     def _build(self, tag: str, folder: Path) -> Release:
-        clone = [
-            "git",
-            "clone",
-            "--quiet",
-            "--depth",
-            "1",
-            "--branch",
-            tag,
-            self.address,
-            str(folder),
-        ]
-        self._run(clone, Path("/"))
+        # By its full name: a branch may be called like the tag.
+        folder.mkdir()
+        self._run(["git", "init", "--quiet"], folder)
+        fetch = ["git", "fetch", "--quiet", "--depth", "1", self.address, f"refs/tags/{tag}"]
+        self._run(fetch, folder)
+        self._run(["git", "checkout", "--quiet", "FETCH_HEAD"], folder)
         commit = self._run(["git", "rev-parse", "HEAD"], folder).strip()
         moment = self._run(["git", "log", "-1", "--format=%ct"], folder).strip()
         dist = folder / ".datamill-dist"

@@ -1,0 +1,195 @@
+"""The notifier's answers, played by a small real server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from datamill.errors import (
+    DatamillError,
+    InvalidRequest,
+    NotAllowed,
+    NothingFound,
+    ServiceUnavailable,
+)
+from datamill.runfile import Service
+from datamill_producer import accepted_log
+from datamill_producer.accepted_log import Selection, selected
+from datamill_producer.gateway import Gateway, full_ids
+
+Answer = Callable[[str, dict[str, str], str], tuple[int, Any]]
+
+
+class Played:
+    """A server that answers what `answer` returns for path, parameters and token."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = lambda path, parameters, token: (200, {})
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        played = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                parameters = {name: values[0] for name, values in parse_qs(parts.query).items()}
+                played.asked.append((self.command, parts.path, parameters))
+                token = self.headers.get("Authorization", "")
+                status, document = played.answer(parts.path, parameters, token)
+                body = document if isinstance(document, bytes) else json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET  # noqa: N815 - the name that the server looks for
+
+            def log_message(self, *_arguments: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def played() -> Iterator[Played]:
+    server = Played()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def gateway(played: Played) -> Gateway:
+    return Gateway(Service(None, played.url, "t0ken"))
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, InvalidRequest),
+        (401, NotAllowed),
+        (403, NotAllowed),
+        (404, NothingFound),
+        (409, NothingFound),
+        (500, ServiceUnavailable),
+        (503, ServiceUnavailable),
+    ],
+)
+def test_refusals_are_errors_with_the_servers_words(
+    played: Played, gateway: Gateway, status: int, error: type[DatamillError]
+) -> None:
+    played.answer = lambda *_: (status, {"error": "word", "message": "what is wrong"})
+    with pytest.raises(error, match="what is wrong"):
+        gateway.dataset("0" * 64)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+def test_answers_of_something_else(played: Played, gateway: Gateway, body: bytes) -> None:
+    played.answer = lambda *_: (502, body)
+    with pytest.raises(ServiceUnavailable, match="502 Bad Gateway"):
+        gateway.dataset("0" * 64)
+    played.answer = lambda *_: (200, b"<html>")
+    with pytest.raises(ServiceUnavailable):
+        gateway.dataset("0" * 64)
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(ServiceUnavailable, match=r"127\.0\.0\.1:1"):
+        Gateway(Service(None, "http://127.0.0.1:1")).datasets()
+    with pytest.raises(ServiceUnavailable, match="DATAMILL_URL"):
+        Gateway(Service("amqp://h", None))
+
+
+def test_the_token_goes_along(played: Played, gateway: Gateway) -> None:
+    played.answer = lambda path, parameters, token: (200, {"token": token})
+    assert gateway.cancel("0" * 64) == {"token": "Bearer t0ken"}
+    assert played.asked == [("POST", f"/admin/datasets/{'0' * 64}/cancel", {})]
+
+
+def test_not_ready_is_an_answer(played: Played, gateway: Gateway) -> None:
+    parts = {"ready": False, "catalog": True, "broker": False}
+    played.answer = lambda *_: (503, parts)
+    assert gateway.readiness() == parts
+
+
+def test_prefixes(played: Played, gateway: Gateway) -> None:
+    ids = ["abcdef" + "0" * 58, "abcdef" + "1" * 58, "fedcba" + "0" * 58]
+    played.answer = lambda *_: (200, [{"dataset_id": one} for one in ids])
+    assert gateway.full_id("fedcba") == ids[2]
+    assert gateway.full_id("abcdef1") == ids[1]
+    with pytest.raises(InvalidRequest, match="begins 2"):
+        gateway.full_id("abcdef")
+    with pytest.raises(NothingFound, match="datamill list"):
+        gateway.full_id("123456")
+    for text in ("abcde", "", "ABCDEF", "xyzxyz", "0" * 65):
+        with pytest.raises(InvalidRequest):
+            gateway.full_id(text)
+
+
+def test_full_ids_need_no_server() -> None:
+    ids = ["1" * 64, "2" * 64]
+    assert full_ids(Service("amqp://h", None), [*ids, ids[0]]) == ids
+
+
+def entry(number: int, dataset: int | None = None) -> dict[str, Any]:
+    config = {"n": number if dataset is None else dataset}
+    return {
+        "message_id": f"m{number}",
+        "accepted_at": f"2026-01-31T12:00:00.{number:03d}Z",
+        "dataset_id": f"id-{config['n']}",
+        "dataset_name": "toy",
+        "handler_version": "1.0.0",
+        "dataset_config": config,
+        "state": "ready",
+    }
+
+
+def test_each_request_is_selected_once_in_order(played: Played, gateway: Gateway) -> None:
+    entries = [entry(1), entry(2), entry(3, dataset=1)]
+    played.answer = lambda *_: (200, entries)
+    found = selected(gateway, Selection(dataset_name="toy", since=5.0, failed=True))
+    assert [request.dataset_config["n"] for request in found] == [1, 2]
+    ((_, path, parameters),) = played.asked
+    assert path == "/admin/requests"
+    limit = parameters.pop("limit")
+    assert int(limit) > 0
+    assert parameters == {"since": "5.0", "dataset_name": "toy", "failed": "1"}
+
+
+def test_every_id_is_asked_for(played: Played, gateway: Gateway) -> None:
+    played.answer = lambda path, parameters, token: (
+        200,
+        [entry(int(parameters["dataset_id"][-1]))],
+    )
+    found = selected(gateway, Selection(dataset_ids=("id-2", "id-1")))
+    assert [request.dataset_config["n"] for request in found] == [1, 2]
+
+
+def test_a_long_log_comes_in_pages(
+    played: Played, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepted_log, "MAX_LIST", 3)
+    # Two of the same millisecond, across the border of two pages.
+    log = [entry(n) for n in range(1, 9)]
+    log[4]["accepted_at"] = log[5]["accepted_at"]
+
+    def page(_path: str, parameters: dict[str, str], _token: str) -> tuple[int, Any]:
+        until = float(parameters.get("until", "inf"))
+        epoch = 1769860800.0  # 2026-01-31T12:00:00Z
+        before = [e for e in log if epoch + float("0." + e["accepted_at"][-4:-1]) < until - 1e-6]
+        return 200, before[-int(parameters["limit"]) :]
+
+    played.answer = page
+    found = selected(gateway, Selection())
+    assert sorted(request.dataset_config["n"] for request in found) == list(range(1, 9))
