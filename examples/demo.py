@@ -25,7 +25,6 @@ from demo_service import DATAMILL, DemoFailed, Service, build_secs, without_sett
 from demo_trainers import results, trainers
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-TRAINERS = ["trainer-1", "trainer-2", "trainer-3"]
 LEAST_ACCURACY = 0.9
 """The digits are easy: less means that images and labels do not belong together."""
 
@@ -46,7 +45,7 @@ DIGITS = {
     "channels": 1,
     "rotate_degrees": 10,
     "brightness": 0.2,
-    "variations_per_sample": 3,
+    "variations_per_sample": 2,
     "validation_share": 0.2,
 }
 PHOTOGRAPHS = {
@@ -75,7 +74,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # all end as Ctrl-C does
     try:
-        run(arguments.home.absolute(), fresh=arguments.fresh)
+        run(arguments.home.absolute(), arguments.trainers, fresh=arguments.fresh)
     except KeyboardInterrupt:
         print("\nstopped; everything that ran has ended", flush=True)
         return 130
@@ -85,7 +84,7 @@ def main() -> int:
     return 0
 
 
-def run(home: Path, *, fresh: bool) -> None:
+def run(home: Path, trainings: int, *, fresh: bool) -> None:
     began = time.monotonic()
     if fresh:
         shutil.rmtree(home, ignore_errors=True)
@@ -101,7 +100,7 @@ def run(home: Path, *, fresh: bool) -> None:
     step("`datamill up`: a private RabbitMQ, a builder and a notifier on this machine")
     with Service(home, environment) as service:
         say(f"up after {time.monotonic() - up_began:.1f} s, at {service.http_url}")
-        digits = show_trainings(service, home, environment)
+        digits = show_trainings(service, home, environment, trainings)
         answers_ms = show_asking_again(service)
         sample = show_sample(home, environment)
         sheets = {name: home / f"contact-sheet-{name}.jpg" for name in ("digits", "photographs")}
@@ -112,11 +111,15 @@ def run(home: Path, *, fresh: bool) -> None:
     point_at(home, sheets)
 
 
-def show_trainings(service: Service, home: Path, environment: Mapping[str, str]) -> Shown:
-    step("Three trainings ask for the same dataset at the same moment; each has its own cache")
+def show_trainings(
+    service: Service, home: Path, environment: Mapping[str, str], trainings: int
+) -> Shown:
+    step(f"{trainings} trainings ask for the same dataset at the same moment, each on its own")
+    say("(a cache each, as on a machine each: so each downloads, and verifies what it got)")
+    names = [f"trainer-{number}" for number in range(1, trainings + 1)]
     arguments = ["digits", "--config", json.dumps(DIGITS)]
     builds_before = service.builds()
-    with trainers(TRAINERS, home, environment, arguments) as started:
+    with trainers(names, home, environment, arguments) as started:
         reports = results(started)
     dataset = service.dataset(reports[0]["dataset_id"])
     return Shown(reports, service.builds() - builds_before, dataset)
@@ -204,7 +207,7 @@ def point_at(home: Path, sheets: Mapping[str, Path]) -> None:
     step("Look at")
     table(
         {
-            shown(sheets["digits"]): "what the three trained on",
+            shown(sheets["digits"]): "what they trained on",
             shown(sheets["photographs"]): "the sample",
             shown(home / "service.log"): "what the service said",
         }
@@ -229,8 +232,8 @@ def table(rows: Mapping[str, str]) -> None:
 def downloaded(reports: list[dict[str, Any]]) -> str:
     number = sum(report["fetched"] for report in reports)
     if number == 0:
-        return "0: their caches have it; the same bytes in all three"
-    return f"{number}, each verified; the same bytes in all three"
+        return "0: their caches have it; the same bytes in all"
+    return f"{number}, each verified; the same bytes in all"
 
 
 def listed(reports: list[dict[str, Any]], name: str, pattern: str) -> str:
@@ -255,6 +258,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--home", type=Path, default=CHECKOUT / ".demo", help="its folder (default: .demo)"
     )
+    parser.add_argument("--trainers", type=int, default=3, help="how many trainings (default: 3)")
     parser.add_argument(
         "--fresh",
         action="store_true",

@@ -46,6 +46,8 @@ def test_a_classifier_learns_ants_and_bees(
     assert history["accuracy"][-1] > 0.85
 
 
+# How many records will come is not known while they are built.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_a_network_learns_what_stands_out(service: Service, shared_data: Path) -> None:
     shutil.copytree(shared_data / "duts", service.raw / "duts")
     config = {"image_size": [40, 40], "crop_size": [32, 32], "random_crop_centered": True}
@@ -58,15 +60,16 @@ def test_a_network_learns_what_stands_out(service: Service, shared_data: Path) -
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
         [
-            keras.layers.Conv2D(16, 5, padding="same", activation="relu"),
-            keras.layers.Conv2D(16, 5, padding="same", activation="relu"),
+            keras.layers.Conv2D(16, 5, strides=2, padding="same", activation="relu"),
+            keras.layers.Conv2D(32, 5, strides=2, padding="same", activation="relu"),
+            keras.layers.UpSampling2D(4, interpolation="bilinear"),
             keras.layers.Conv2D(1, 5, padding="same", activation="sigmoid"),
         ]
     )
     model.compile(keras.optimizers.Adam(5e-3), "binary_crossentropy")
-    losses = model.fit(train, epochs=15, shuffle=False, verbose=0).history["loss"]
+    losses = model.fit(train, epochs=40, shuffle=False, verbose=0).history["loss"]
     guess = -(share * np.log(share) + (1 - share) * np.log(1 - share))
-    assert losses[-1] < 0.95 * guess, "better than the same answer for every pixel"
+    assert losses[-1] < 0.9 * guess, "better than the same answer for every pixel"
 
 
 def pixels(record: dict[str, Any]) -> tuple[Any, Any]:

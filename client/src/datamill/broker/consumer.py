@@ -138,8 +138,8 @@ class BatchConsumer(_Consumer):
     """Hands over what has arrived, as one batch, in its own thread.
 
     `handle(batch)` returns for each delivery whether it is done with (acknowledged) or refused
-    (dead-lettered). It must take milliseconds. If it raises a `DatamillError`, the batch goes
-    back to the queue; if it raises anything else, the delivery that makes it do so is refused.
+    (dead-lettered). It must take milliseconds. If it raises a `DatamillError`, it gets the batch
+    again a little later; if it raises anything else, the delivery that makes it do so is refused.
     """
 
     def __init__(
@@ -155,10 +155,13 @@ class BatchConsumer(_Consumer):
         self._prefetch = prefetch
         self._handle_batch = handle
         self._batch: list[Delivery] = []
+        self._failures = 0
+        self._handle_at = 0.0
         self._channel: BlockingChannel | None = None
 
     def _subscribe(self, connection: BlockingConnection) -> None:
         self._batch = []
+        self._failures, self._handle_at = 0, 0.0
         self._channel = self._watched(connection.channel())
         self._channel.basic_qos(prefetch_count=self._prefetch)
         self._channel.basic_consume(self._queue_name, self._on_message)
@@ -170,10 +173,19 @@ class BatchConsumer(_Consumer):
         self._batch.append(_delivery(method, properties, body))
 
     def _turn(self) -> None:
-        batch, self._batch = self._batch, []
-        if not batch or self._channel is None:
+        if not self._batch or self._channel is None or time.monotonic() < self._handle_at:
             return
-        verdicts = self._verdicts(batch)
+        batch = self._batch
+        try:
+            verdicts = self._verdicts(batch)
+        except DatamillError as error:
+            # Kept, not given back: the broker counts how often it delivers, and so would
+            # dead-letter good messages while a database is away for some minutes.
+            self._failures += 1
+            self._handle_at = time.monotonic() + backoff(self._failures)
+            log.warning("%s: %s; trying again", self.name, error)
+            return
+        self._batch, self._failures = [], 0
         if all(verdicts):
             self._channel.basic_ack(batch[-1].tag, multiple=True)
             return

@@ -57,7 +57,7 @@ class Part:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=False,
+            start_new_session=True,
             pass_fds=(self._lock,),
             text=True,
             errors="replace",
