@@ -19,6 +19,10 @@ RUN for member in client producer builder notifier; do \
     && /opt/datamill/bin/uv build --wheel --out-dir /handlers handlers
 
 FROM python:3.13.9-slim-bookworm AS service
+# git: for handler sources that are repositories.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/datamill datamill
 COPY --from=build /opt/datamill /opt/datamill
 COPY --from=build /handlers /usr/share/datamill/handlers

@@ -33,7 +33,7 @@ def write_classic(
     Files that the handler wrote into its working folder are moved, others are copied and left
     where they are.
     """
-    paths = opened.process.call("classic", timeout_secs=settings.shard_timeout_secs)
+    paths = opened.process.call("classic", timeout_secs=settings.handler_timeout_secs)
     files = [_take(Path(path), opened.workdir, folder, number) for number, path in enumerate(paths)]
     records = [_count(file) for file in files]
     features = infer_features(files)

@@ -14,13 +14,18 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from datamill import topology
 from datamill.broker import Delivery
 from datamill.errors import DecodeError
 from datamill.events import Reason
 from datamill.request import Request
 from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import Catalog, Transaction, lifecycle
-from datamill_builder.catalog.lifecycle import REPEATED_FAILURE_SECS, Failure
+from datamill_builder.catalog.lifecycle import (
+    REPEATED_FAILURE_SECS,
+    REPEATED_QUESTION_SECS,
+    Failure,
+)
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, DatasetState
 from datamill_builder.raw import unchanged
 from datamill_builder.store import Store
@@ -54,7 +59,7 @@ class Intake:
         verdicts = []
         for delivery in batch:
             try:
-                request = Request.decode(delivery.body)
+                request = _request_of(delivery)
             except DecodeError as error:
                 refused.append(error)
                 verdicts.append(False)
@@ -110,7 +115,7 @@ class Intake:
             lifecycle.wait_for(change, dataset_id, fresh)
         elif build and build.state == BuildState.READY and self._is_whole(row, build):
             lifecycle.answer_ready(change, dataset_id, build, public_url)
-        elif (not fresh or _just_failed(ended)) and ended is not None and ended.reason:
+        elif ended is not None and ended.reason and _came_for_that_try(ended, fresh):
             failure = Failure(Reason(ended.reason), ended.message, bool(ended.retryable))
             lifecycle.answer_failed(change, dataset_id, failure)
         else:
@@ -126,6 +131,16 @@ class Intake:
         return unchanged(dataset.raw_marks)
 
 
+def _request_of(delivery: Delivery) -> Request:
+    request = Request.decode(delivery.body)
+    key = topology.request_key(request.dataset_name)
+    # Topic permissions, which say who may ask for what, look at the key alone.
+    if delivery.routing_key != key:
+        message = f"routing key {delivery.routing_key!r} is not allowed for this request: {key}"
+        raise DecodeError(message, delivery.body, request.dataset_id)
+    return request
+
+
 def _message_id(delivery: Delivery) -> str:
     """Return the sender's id of a message, or one of ours where that can't be kept as text."""
     given: object = delivery.message_id
@@ -134,6 +149,15 @@ def _message_id(delivery: Delivery) -> str:
     return f"anonymous-{uuid.uuid4()}"
 
 
-def _just_failed(ended: object) -> bool:
-    at = getattr(ended, "failed_at", None) or getattr(ended, "ended_at", None)
-    return at is not None and 0 <= time.time() - at < REPEATED_FAILURE_SECS
+def _came_for_that_try(ended: Row[Any], fresh: int) -> bool:
+    """Return whether a request is answered by the failure that is there, not by a new try.
+
+    Somebody who waits and has missed the answer asks again, under the same message id.
+    """
+    columns = ended._mapping
+    at = columns.get("failed_at") or columns.get("ended_at")
+    if at is None:
+        return False
+    age_secs = time.time() - at
+    limit_secs = REPEATED_FAILURE_SECS if fresh else REPEATED_QUESTION_SECS
+    return bool(0 <= age_secs < limit_secs)

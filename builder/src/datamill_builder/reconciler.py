@@ -16,6 +16,7 @@ from datamill_builder.store import Store
 log = logging.getLogger(__name__)
 
 _MAX_WOKEN = 5000
+_QUEUES = {TaskKind.SHARD: topology.SHARDS_QUEUE, TaskKind.PACK: topology.PACKS_QUEUE}
 
 
 class Reconciler(threading.Thread):
@@ -86,7 +87,7 @@ class Reconciler(threading.Thread):
                 topology.declare(channel)
                 return {
                     name
-                    for name in (topology.BUILDS_QUEUE, topology.SHARDS_QUEUE)
+                    for name in (topology.BUILDS_QUEUE, topology.PACKS_QUEUE, topology.SHARDS_QUEUE)
                     if channel.queue_declare(name, passive=True).method.message_count == 0
                 }
             finally:
@@ -95,4 +96,4 @@ class Reconciler(threading.Thread):
 
 
 def _queue(kind: TaskKind) -> str:
-    return topology.SHARDS_QUEUE if kind is TaskKind.SHARD else topology.BUILDS_QUEUE
+    return _QUEUES.get(kind, topology.BUILDS_QUEUE)

@@ -30,8 +30,11 @@ from datamill_builder.worker import ShardWorker
 
 log = logging.getLogger(__name__)
 
-STEWARDS = 8
-"""How many requests are resolved, planned or packed at a time: most of them wait for installers."""
+STEWARDS = 16
+"""How many requests are resolved and planned at a time: most of them wait for installers."""
+
+PACKERS = 2
+"""How many archives are packed at a time."""
 
 _INTAKE_PREFETCH = 200
 _POLL_SECS = 0.2
@@ -99,6 +102,9 @@ class Builder:
         self._stewards = SlotConsumer(
             broker_url, "datamill builder: stewards", topology.BUILDS_QUEUE, STEWARDS, steward.work
         )
+        self._packers = SlotConsumer(
+            broker_url, "datamill builder: packers", topology.PACKS_QUEUE, PACKERS, steward.work
+        )
         self._shards = SlotConsumer(
             broker_url, "datamill builder: shards", topology.SHARDS_QUEUE, workers, worker.work
         )
@@ -109,7 +115,7 @@ class Builder:
         self._relay.adopt()
         for part in (self._leases, self._progress, self._reconciler, self._raw_watch):
             part.start()
-        for consumer in (self._intake, self._stewards, self._shards):
+        for consumer in (self._intake, self._stewards, self._packers, self._shards):
             consumer.start()
 
     def wait(self, stopping: threading.Event) -> None:
@@ -123,7 +129,13 @@ class Builder:
 
     def _check_parts(self) -> None:
         """Raise if a part has ended: a builder that lacks one would only look as if it worked."""
-        talkers = (self._relay.publisher, self._intake, self._stewards, self._shards)
+        talkers = (
+            self._relay.publisher,
+            self._intake,
+            self._stewards,
+            self._packers,
+            self._shards,
+        )
         for talker in talkers:
             if talker.fatal is not None:
                 raise talker.fatal
@@ -134,7 +146,7 @@ class Builder:
 
     def stop(self) -> None:
         """Stop taking work; finish what is in hand or hand it back; publish what is decided."""
-        consumers = (self._intake, self._stewards, self._shards)
+        consumers = (self._intake, self._stewards, self._packers, self._shards)
         for consumer in consumers:
             consumer.stop()
         deadline = time.monotonic() + self._settings.stop_grace_secs

@@ -16,10 +16,17 @@ from datamill.errors import DatamillError
 from datamill.events import Reason
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import Catalog, Transaction, lifecycle, tasks
+from datamill_builder.catalog import (
+    Catalog,
+    CatalogUnavailable,
+    Transaction,
+    lifecycle,
+    tasks,
+)
 from datamill_builder.catalog.lifecycle import Failure, PlannedShard
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
+from datamill_builder.eviction import make_room
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import HandlerDied, HandlerFailed, HandlerStopped
@@ -89,7 +96,12 @@ class Steward:
             log.info("%s: %s was given to another owner", subject[:12], kind)
         except HandlerStopped:
             self._hand_back(claim)
-        except (DatamillError, OSError) as error:
+        except CatalogUnavailable as error:
+            # Nothing can be written now: the lease runs out, and somebody takes the task.
+            log.warning("%s: %s: %s", subject[:12], kind, error)
+        except OSError as error:
+            self._try_again(claim, error)
+        except DatamillError as error:
             self._fail(claim, _failure(error))
         except Exception:
             log.exception("%s: %s failed in a way that was not foreseen", subject[:12], kind)
@@ -103,6 +115,17 @@ class Steward:
                 tasks.hand_back(change, claim)
         except StaleFence:
             log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
+
+    def _try_again(self, claim: Claim, error: OSError) -> None:
+        if claim.attempts >= self._settings.shard_attempts:
+            self._fail(claim, Failure(Reason.INTERNAL, str(error), retryable=True))
+            return
+        log.warning("%s: %s: %s; trying again", claim.subject[:12], claim.kind, error)
+        try:
+            with self._catalog.write() as change:
+                tasks.try_again(change, claim, str(error))
+        except StaleFence:
+            log.info("%s: %s was given to another owner", claim.subject[:12], claim.kind)
 
     def _fail(self, claim: Claim, failure: Failure) -> None:
         log.warning(
@@ -230,7 +253,7 @@ class Steward:
                 "plan",
                 content_key=key,
                 folder=str(folder),
-                timeout_secs=self._settings.shard_timeout_secs,
+                timeout_secs=self._settings.handler_timeout_secs,
             )
             if not counts:
                 raise HandlerFailed(Reason.BAD_DATA, "the handler found no source items")
@@ -262,6 +285,7 @@ class Steward:
         with self._catalog.write() as change:
             lifecycle.pack_done(change, claim, archive, records, self._address())
         self._store.drop_shards(key)
+        make_room(self._catalog, self._store, self._settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
 
     def _check_raw_data(self, recipe: Recipe) -> None:
@@ -284,7 +308,7 @@ def _unknown(name: str, raw_root: Path) -> str:
     return f"no handler and no raw data are called {name}; in the raw root there is: {listed}"
 
 
-def _failure(error: DatamillError | OSError) -> Failure:
+def _failure(error: DatamillError) -> Failure:
     message = str(error)
     match error:
         case HandlerDied():

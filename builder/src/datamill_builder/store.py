@@ -48,6 +48,10 @@ class Store:
         assert mark is not None
         return mark
 
+    def drop_archive(self, name: str) -> None:
+        """Delete an archive; whoever has it open reads on."""
+        self.archive_path(name).unlink(missing_ok=True)
+
     def quarantine_archive(self, name: str) -> Path | None:
         """Take a damaged archive out of the public folder; return where it is now."""
         self._quarantine.mkdir(exist_ok=True)

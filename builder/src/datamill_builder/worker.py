@@ -14,7 +14,13 @@ from datamill.errors import DatamillError
 from datamill.events import Reason
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import Catalog, Transaction, lifecycle, tasks
+from datamill_builder.catalog import (
+    Catalog,
+    CatalogUnavailable,
+    Transaction,
+    lifecycle,
+    tasks,
+)
 from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.classic import write_classic
@@ -79,9 +85,12 @@ class ShardWorker:
             log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
         except HandlerStopped:
             self._hand_back(claim)
-        except HandlerDied as error:
+        except CatalogUnavailable as error:
+            # Nothing can be written now: the lease runs out, and somebody takes the shard.
+            log.warning("%s.%d: %s", claim.subject[:12], claim.index, error)
+        except (HandlerDied, OSError) as error:
             self._try_again(claim, error)
-        except (DatamillError, OSError) as error:
+        except DatamillError as error:
             self._fail(claim, _failure(error), error)
         except Exception as error:
             log.exception(
@@ -198,10 +207,12 @@ class ShardWorker:
         except StaleFence:
             log.info("%s.%d: is not wanted any more", claim.subject[:12], claim.index)
 
-    def _try_again(self, claim: Claim, error: HandlerDied) -> None:
+    def _try_again(self, claim: Claim, error: HandlerDied | OSError) -> None:
         if claim.attempts >= self._settings.shard_attempts:
             message = f"{error} ({claim.attempts} times on the same shard)"
-            self._fail(claim, Failure(Reason.HANDLER_ERROR, message, True), error)
+            died = isinstance(error, HandlerDied)
+            reason = Reason.HANDLER_ERROR if died else Reason.INTERNAL
+            self._fail(claim, Failure(reason, message, retryable=True), error)
             return
         log.warning("%s.%d: %s; trying again", claim.subject[:12], claim.index, error)
         try:
@@ -263,7 +274,7 @@ def _check_written(written: Any, file: Path) -> None:
         )
 
 
-def _failure(error: DatamillError | OSError) -> Failure:
+def _failure(error: DatamillError) -> Failure:
     match error:
         case HandlerFailed(reason=reason):
             return Failure(reason, _with_cause(error), retryable=reason is Reason.TIMEOUT)

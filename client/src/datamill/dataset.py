@@ -169,7 +169,7 @@ class Dataset:
                 raise
             log.warning("%s: taking %s from the cache of this machine", error, self.id[:12])
             self._service = None
-            self._tracker.feed(cached)
+            self._tracker.feed(cached.model_copy(update={"cached": True}))
 
     def keep_asking(self) -> None:
         """Ask again if the dataset was ready once and was evicted since, or the session broke.

@@ -64,8 +64,10 @@ class Settings(BaseSettings):
     """Shard worker processes of a builder; 0 plans and packs, but makes no shards."""
     lease_secs: Annotated[float, Field(gt=0)] = 30.0
     """A piece of work whose owner shows no sign of life for so long is given to another."""
-    shard_timeout_secs: Annotated[float, Field(gt=0)] = 6 * 3600.0
-    """A handler that works longer on one shard is ended."""
+    shard_timeout_secs: Annotated[float, Field(gt=0)] = 1800.0
+    """A handler that works longer on one shard is ended, and its build fails."""
+    handler_timeout_secs: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
+    """The same for a plan, and for a dataset that its handler can't cut into shards."""
     shard_attempts: Annotated[int, Field(ge=1)] = 3
     """How often a shard is tried before its build fails."""
     stop_grace_secs: Annotated[float, Field(ge=0)] = 10.0

@@ -16,10 +16,12 @@ DEAD_EXCHANGE = "dataset.dlx"
 
 REQUESTS_QUEUE = "dataset.requests.v1"
 BUILDS_QUEUE = "dataset.builds.v1"
+PACKS_QUEUE = "dataset.packs.v1"
 SHARDS_QUEUE = "dataset.shards.v1"
 DEAD_QUEUE = "dataset.dead.v1"
 
 BUILD_KEY = "build"
+PACK_KEY = "pack"
 SHARD_KEY = "shard"
 DEAD_KEY = "dead"
 
@@ -69,6 +71,8 @@ _HELD_FOR_AN_HOUR = {"x-consumer-timeout": 3_600_000}
 QUEUES = (
     Queue(REQUESTS_QUEUE, REQUESTS_EXCHANGE, "dataset.request.#", _guarded(50_000)),
     Queue(BUILDS_QUEUE, WORK_EXCHANGE, BUILD_KEY, _guarded(200_000) | _HELD_FOR_AN_HOUR),
+    # Apart from the builds': those may all wait for installers.
+    Queue(PACKS_QUEUE, WORK_EXCHANGE, PACK_KEY, _guarded(200_000) | _HELD_FOR_AN_HOUR),
     Queue(SHARDS_QUEUE, WORK_EXCHANGE, SHARD_KEY, _guarded(200_000) | _HELD_FOR_AN_HOUR),
     # Looking at dead letters counts as a delivery; the default limit of 4.x would drop them.
     Queue(DEAD_QUEUE, DEAD_EXCHANGE, DEAD_KEY, {"x-delivery-limit": 1_000_000}),

@@ -18,6 +18,7 @@ from datamill.events import (
     Planned,
     Progress,
     Ready,
+    Reason,
     ShardDone,
 )
 from datamill.request import Request
@@ -98,6 +99,9 @@ class Tracker:
                 self.shards[event.index] = event
             case Ready():
                 self.ready, self.failed, self.wanted = event, None, False
+            case Failed(reason=Reason.INVALID_REQUEST) if self.ready or self.accepted:
+                # Somebody else's: a request with a field too many has the id of the one without.
+                return
             case Failed():
                 self.ready, self.failed, self.wanted = None, event, False
             case Evicted():

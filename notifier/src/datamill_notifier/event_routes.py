@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, web
 
 from datamill.events import Event
 from datamill_notifier import looking
 from datamill_notifier.hub import Message, Subscription
-from datamill_notifier.problems import Problem, hang_up, invalid
+from datamill_notifier.origin import check_origin
+from datamill_notifier.problems import hang_up, invalid
 from datamill_notifier.service import Service, service_of
 
 _HEARTBEAT_SECS = 15.0
@@ -29,7 +29,6 @@ _FAREWELL_SECS = 1.0
 _MAX_SAID_BYTES = 4096
 _RECONNECT_MILLISECS = 2000
 _MAX_DATASETS = 1000
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -47,7 +46,7 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     dataset_ids = _dataset_ids(request)
     upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
     if upgrade:
-        _check_origin(request, service.public_url)
+        check_origin(request, service.public_url)
     with _subscribed(service, dataset_ids) as subscription:
         # Listen first, look then: what happens between is told twice rather than never.
         state = await asyncio.to_thread(_state, service, sorted(dataset_ids))
@@ -124,23 +123,6 @@ async def _tell_socket(
         return
     too_slow = subscription.dropped
     await socket.close(code=WSCloseCode.TRY_AGAIN_LATER if too_slow else WSCloseCode.GOING_AWAY)
-
-
-def _check_origin(request: web.Request, public_url: str) -> None:
-    """Refuse pages of other sites: browsers let those open WebSockets anywhere."""
-    origin = request.headers.get("Origin")
-    if origin is not None and _place(origin) != _place(public_url):
-        raise Problem(403, "forbidden", f"pages of other sites can't listen; this is {public_url}")
-
-
-def _place(url: str) -> tuple[str, str, int | None]:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return "", "", None
-    return parts.scheme, "loopback" if host in _LOOPBACK else host, port
 
 
 # --- server-sent events ---------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from aiohttp import web
 from datamill.errors import DecodeError
 from datamill.logs import DATASET_ID
 from datamill.request import Request
+from datamill_notifier.origin import check_origin
 from datamill_notifier.problems import invalid
 from datamill_notifier.service import service_of
 
@@ -21,6 +22,7 @@ routes = web.RouteTableDef()
 async def post_request(request: web.Request) -> web.Response:
     """Publish a request; answer 202 once the broker has it."""
     service = service_of(request)
+    check_origin(request, service.public_url)
     try:
         asked = Request.decode(await request.read())
     except DecodeError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datamill_producer.rabbitmq import NoRabbitMQ, ensure_installation
+from datamill_producer.rabbitmq import NoRabbitMQ, PrivateNode, ensure_installation
 from tests.support.toy import make_toy, write_items
 from tests.support.up import UpProcess
 
@@ -55,10 +55,12 @@ def start_up(home: Path) -> Iterator[Callable[..., UpProcess]]:
 
 
 @pytest.fixture(scope="package")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
+def service(node: PrivateNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
     """One running service for all commands; tests keep apart by their configs' prefixes."""
-    up = UpProcess(furnish(tmp_path_factory.mktemp("service") / "home"))
+    home = furnish(tmp_path_factory.mktemp("service") / "home")
+    up = UpProcess(home, DATAMILL_BROKER_URL=node.add_vhost("commands"))
     try:
         yield up.start()
     finally:
         up.stop()
+        node.delete_vhost("commands")

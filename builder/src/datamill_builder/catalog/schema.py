@@ -39,9 +39,10 @@ requests = Table(
     "requests",
     metadata,
     Column("seq", _Serial, primary_key=True, autoincrement=True),
-    Column("message_id", String(255), nullable=False, unique=True),
+    Column("message_id", String(255), nullable=False),
     Column("dataset_id", String(64), nullable=False, index=True),
     Column("accepted_at", Float, nullable=False, index=True),
+    UniqueConstraint("message_id", "dataset_id"),
 )
 """The log of accepted requests, which replay reads."""
 

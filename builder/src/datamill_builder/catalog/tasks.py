@@ -22,6 +22,8 @@ from datamill_builder.catalog.rows import insert_new
 from datamill_builder.catalog.schema import builds, tasks
 from datamill_builder.catalog.states import TaskKind, TaskState
 
+_KEYS = {TaskKind.SHARD: topology.SHARD_KEY, TaskKind.PACK: topology.PACK_KEY}
+
 
 class StaleFence(DatamillError):
     """The work was given to another owner meanwhile; nothing of it may be published."""
@@ -85,7 +87,7 @@ def restart_unfinished(change: Transaction, kind: TaskKind, subject: str) -> int
 
 def wake(change: Transaction, kind: TaskKind, subject: str, index: int = 0) -> None:
     """Publish that there is work: a hint, the task itself is in the catalog."""
-    key = topology.SHARD_KEY if kind is TaskKind.SHARD else topology.BUILD_KEY
+    key = _KEYS.get(kind, topology.BUILD_KEY)
     body = json.dumps({"task": kind, "subject": subject, "index": index}).encode()
     change.publish(Outbound(topology.WORK_EXCHANGE, key, body, new_message_id(), mandatory=True))
 

@@ -244,7 +244,8 @@ def run_tool(command: list[str], folder: Path, environment: dict[str, str]) -> s
         done = subprocess.run(
             command,
             cwd=folder,
-            env=environment,
+            # Packages' own code runs when they are built: nothing of ours is for its eyes.
+            env={k: v for k, v in environment.items() if not k.startswith("DATAMILL_")},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

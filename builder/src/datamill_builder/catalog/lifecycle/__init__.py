@@ -23,6 +23,7 @@ from datamill_builder.catalog.lifecycle.making import (
 )
 from datamill_builder.catalog.lifecycle.requested import (
     REPEATED_FAILURE_SECS,
+    REPEATED_QUESTION_SECS,
     accept_new,
     answer_failed,
     answer_ready,
@@ -50,6 +51,7 @@ __all__ = [
     "Failure",
     "PlannedShard",
     "REPEATED_FAILURE_SECS",
+    "REPEATED_QUESTION_SECS",
     "ShardResult",
     "accept_new",
     "aliases",

@@ -27,6 +27,9 @@ from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind
 REPEATED_FAILURE_SECS = 1.0
 """Requests within this time after a failure get the same answer: they came for the same try."""
 
+REPEATED_QUESTION_SECS = 600.0
+"""The same for requests that were asked before: who waits asks again within this time."""
+
 
 def log_request(change: Transaction, message_id: str, dataset_id: str) -> bool:
     """Write an accepted request into the log; return whether it was not there yet."""
