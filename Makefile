@@ -1,6 +1,8 @@
 # One command each for what one does with a checkout; `make` lists them.
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
+# A process per core; tests of one file stay together, they share what is slow to start.
+PARALLEL := -n auto --dist loadfile
 SOURCES := client/src producer/src builder/src notifier/src handlers/src
 
 .PHONY: help setup demo test test-unit lint bench lock clean
@@ -11,14 +13,14 @@ help: ## list the commands
 setup: ## make .venv with everything in it, the handlers wheel, and RabbitMQ if there is none
 	@sh scripts/setup.sh
 
-demo: setup ## build a small dataset twice over and watch
+demo: setup ## three trainings ask for one dataset; FRESH=1 forgets earlier demos
 	@$(BIN)/python examples/demo.py
 
 test: lint ## all checks and all tests; PYTEST_ARGS="-k name" picks some
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-unit: setup ## the tests that need no broker
-	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
 
 lint: setup ## style, types and the directions of imports
 	@$(BIN)/ruff check

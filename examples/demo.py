@@ -45,7 +45,7 @@ DIGITS = {
     "channels": 1,
     "rotate_degrees": 10,
     "brightness": 0.2,
-    "variations_per_sample": 2,
+    "variations_per_sample": 3,
     "validation_share": 0.2,
 }
 PHOTOGRAPHS = {

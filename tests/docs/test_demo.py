@@ -58,7 +58,7 @@ def test_three_trainings_one_build_and_the_next_time_none(tmp_path: Path) -> Non
             "trained",
         ], said
     assert value(first, "builds").startswith("1,")
-    assert value(first, "dataset").startswith("3594 records")
+    assert value(first, "dataset").startswith("5391 records")
     assert value(first, "downloads").startswith("3,")
     accuracies = [float(number) for number in re.findall(r"([\d.]+)%", value(first, "accuracy"))]
     assert len(accuracies) == 3 and min(accuracies) > 90

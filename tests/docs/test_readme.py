@@ -7,10 +7,21 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from aiohttp import web
 
 from datamill import exits
 from datamill.settings import Settings
+from datamill_notifier import (
+    admin_routes,
+    dataset_routes,
+    event_routes,
+    health_routes,
+    metrics_routes,
+    page_routes,
+    request_routes,
+)
 from datamill_producer.cli import datamill
 from tests.docs.readme import README, REPOSITORY, Command, File, Snippet, Step, shows, steps
 from tests.docs.session import Session
@@ -119,7 +130,30 @@ def test_commands() -> None:
     written = {
         name for row in rows("command") for name in re.findall(r"`datamill ([a-z]+)", row[0])
     }
-    assert written == set(datamill.commands) | set(datamill.list_commands(None))  # type: ignore[arg-type]
+    assert written == set(datamill.list_commands(click.Context(datamill)))
+
+
+def test_routes() -> None:
+    cells = " ".join(row[0] for row in rows("route"))
+    written = {
+        (method, re.sub("<[^>]*>", "<>", path))
+        for method, path in re.findall(r"`(GET|POST) ([^`?]+)", cells)
+    }
+    modules = (
+        admin_routes,
+        dataset_routes,
+        event_routes,
+        health_routes,
+        metrics_routes,
+        page_routes,
+        request_routes,
+    )
+    assert written == {
+        (route.method, re.sub("{[^}]*}", "<>", route.path))
+        for module in modules
+        for route in module.routes
+        if isinstance(route, web.RouteDef)
+    }
 
 
 def test_links_lead_somewhere() -> None:

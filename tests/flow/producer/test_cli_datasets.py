@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import datamill
+from datamill import topology
 from tests.support.up import DATAMILL, UpProcess
 
 VERSION = "1.0.0"
@@ -106,12 +107,8 @@ def test_status_of_the_service(service: UpProcess) -> None:
     (document,) = service.documents("status")
     assert document["broker"]["ok"] is document["builder"]["ok"] is True
     assert document["notifier"]["url"] == service.run_file()["http_url"]
-    assert {queue["name"] for queue in document["broker"]["queues"]} == {
-        "dataset.requests.v1",
-        "dataset.builds.v1",
-        "dataset.shards.v1",
-        "dataset.dead.v1",
-    }
+    shown = {queue["name"] for queue in document["broker"]["queues"]}
+    assert shown == {queue.name for queue in topology.QUEUES}
     text = service.said("status")
     password = service.run_file()["broker_url"].split("@")[0].rpartition(":")[2]
     assert password not in text + json.dumps(document)

@@ -20,8 +20,8 @@ from datamill_builder.handlers.process import (
     HandlerProcess,
     HandlerStopped,
 )
+from tests.processes.builder_handlers.conftest import open_handler
 from tests.unit.builder.forker import is_alive
-from tests.unit.builder.handlers.conftest import open_handler
 from tests.unit.builder.waiting import told, until
 
 ENOUGH_SECS = 20.0

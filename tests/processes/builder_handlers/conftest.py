@@ -13,8 +13,27 @@ from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.process import HandlerProcess
 from datamill_builder.handlers.sources import WheelFolder
 from datamill_builder.store import Store
+from tests.processes.builder_handlers import trouble
+from tests.support.builder_fixtures import (
+    catalog,
+    catalog_url,
+    forker,
+    life,
+    memory,
+    shared_catalog,
+    store,
+)
 from tests.support.wheels import make_wheel
-from tests.unit.builder.handlers import trouble
+
+__all__ = [
+    "catalog",
+    "catalog_url",
+    "forker",
+    "life",
+    "memory",
+    "shared_catalog",
+    "store",
+]
 
 Start = Callable[..., HandlerProcess]
 

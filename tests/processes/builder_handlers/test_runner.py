@@ -11,7 +11,7 @@ import pytest
 
 from datamill.events import Reason
 from datamill_builder.handlers.process import RUNNER, HandlerFailed, HandlerProcess
-from tests.unit.builder.handlers.conftest import Start, open_handler
+from tests.processes.builder_handlers.conftest import Start, open_handler
 
 
 def test_a_sharded_handler_opens(start: Start, raw_root: Path) -> None:
