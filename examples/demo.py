@@ -128,7 +128,7 @@ def show_trainings(
 def show_asking_again(service: Service) -> list[float]:
     """Ask for what is there, twice; return after how many milliseconds the answers came."""
     import datamill
-    from datamill.session import close_sessions
+    from datamill.sessions import close_sessions
 
     step("Asked again by another process: answered from what is there")
     builds_before = service.builds()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datamill.session import close_sessions
+from datamill.sessions import close_sessions
 from datamill_producer.rabbitmq import PrivateNode
 from tests.support.builder import BuilderProcess
 from tests.support.notifier import NotifierProcess

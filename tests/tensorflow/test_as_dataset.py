@@ -18,7 +18,7 @@ from PIL import Image
 import datamill
 from datamill.events import Accepted, Event, Failed, Planned, Reason, ShardDone
 from datamill.request import Request
-from datamill.session import close_sessions
+from datamill.sessions import close_sessions
 from tests.support.archives import CONTENT_KEY, TEXT_FEATURES, PackedArchive, example, pack
 from tests.support.file_server import FileServer
 from tests.support.played_builder import Answer, PlayedBuilder

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from datamill.request import dataset_id
-    from datamill.subscription import Subscription, subscribe
+    from datamill.sessions import subscribe
+    from datamill.subscription import Subscription
 
 _MODULES = {
     "datamill.completion": ("wait_for_completion",),
@@ -61,7 +62,8 @@ _MODULES = {
         "WaitTimeout",
     ),
     "datamill.request": ("dataset_id",),
-    "datamill.subscription": ("Subscription", "subscribe"),
+    "datamill.sessions": ("subscribe",),
+    "datamill.subscription": ("Subscription",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -10,7 +10,8 @@ from datamill.events import Ready
 from datamill.http_session import feed
 from datamill.http_state import fetch_state
 from datamill.runfile import find_service
-from datamill.session import REPEAT_SECS, Session, session_for
+from datamill.session import REPEAT_SECS, Session
+from datamill.sessions import session_for
 from datamill.tracker import Tracker, tracker_of
 
 

@@ -19,7 +19,8 @@ from datamill.events import Event, Ready
 from datamill.progress import ProgressView, progress_view
 from datamill.request import Request
 from datamill.runfile import Service, find_service
-from datamill.session import PATIENCE_SECS, session_for
+from datamill.session import PATIENCE_SECS
+from datamill.sessions import session_for
 from datamill.tracker import Tracker
 
 if TYPE_CHECKING:

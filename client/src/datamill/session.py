@@ -1,16 +1,12 @@
-"""What connects this process with a service: one session per service and process."""
+"""What connects this process with a service."""
 
 from __future__ import annotations
 
-import atexit
-import os
-import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datamill.errors import DatamillError
-    from datamill.runfile import Service
     from datamill.subscription import Subscription
     from datamill.tracker import Tracker
 
@@ -49,49 +45,3 @@ class Session(ABC):
     @abstractmethod
     def close(self) -> None:
         """End the threads and connections."""
-
-
-_sessions: dict[Service, Session] = {}
-_guard = threading.Lock()
-
-
-def session_for(service: Service) -> Session:
-    """Return this process's session with a service."""
-    with _guard:
-        session = _sessions.get(service)
-        if session is None or session.broken:
-            if session:
-                session.close()
-            session = _sessions[service] = _open(service)
-        return session
-
-
-def _open(service: Service) -> Session:
-    if service.broker_url:
-        from datamill.broker_session import BrokerSession
-
-        return BrokerSession(service.broker_url, service.http_url)
-    from datamill.http_session import HttpSession
-
-    assert service.http_url
-    return HttpSession(service.http_url)
-
-
-def close_sessions() -> None:
-    """Close all sessions of this process; the next request opens one anew."""
-    with _guard:
-        sessions = list(_sessions.values())
-        _sessions.clear()
-    for session in sessions:
-        session.close()
-
-
-def _after_fork() -> None:
-    """Leave the parent's sessions to it: their threads are not in this process."""
-    global _guard
-    _guard = threading.Lock()
-    _sessions.clear()
-
-
-atexit.register(close_sessions)
-os.register_at_fork(after_in_child=_after_fork)

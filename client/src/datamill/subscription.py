@@ -74,20 +74,6 @@ class Subscription(Iterator[Event]):
         self.close()
 
 
-def subscribe(pattern: str = "dataset.*.*") -> Subscription:
-    """Return the events whose routing key matches, from now on: `"dataset.ready.*"`.
-
-    Close it, or use it in a `with`. Events are hints: some may come twice, or be missed while
-    there is no connection. Raises `InvalidRequest`, `ServiceUnavailable`.
-    """
-    from datamill.environment import settings_in_force
-    from datamill.runfile import find_service
-    from datamill.session import session_for
-
-    checked(pattern)
-    return session_for(find_service(settings_in_force())).subscribe(pattern)
-
-
 def checked(pattern: str) -> str:
     """Return a routing key pattern of events; raise `InvalidRequest` if it is none."""
     if not _PATTERN.fullmatch(pattern):

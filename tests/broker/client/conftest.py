@@ -11,7 +11,7 @@ import pika
 import pytest
 
 from datamill import topology
-from datamill.session import close_sessions
+from datamill.sessions import close_sessions
 from datamill_producer.rabbitmq import PrivateNode
 from tests.support.archives import PackedArchive
 from tests.support.file_server import FileServer

@@ -21,7 +21,7 @@ import datamill
 from datamill import topology
 from datamill.events import Accepted, Event, Evicted, Failed, Progress, Reason
 from datamill.request import Request
-from datamill.session import close_sessions
+from datamill.sessions import close_sessions
 from tests.support.archives import PackedArchive, pack
 from tests.support.file_server import FileServer
 from tests.support.played_builder import Answer, PlayedBuilder

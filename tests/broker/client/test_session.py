@@ -308,7 +308,7 @@ def test_closing_ends_a_reader_that_waits(open_session: Callable[..., BrokerSess
 
 def _child(url: str, results: Any) -> None:
     from datamill.runfile import Service
-    from datamill.session import close_sessions, session_for
+    from datamill.sessions import close_sessions, session_for
 
     one = tracker(2)
     session_for(Service(url, None)).ask(one)
@@ -318,7 +318,7 @@ def _child(url: str, results: Any) -> None:
 
 def test_a_forked_child_has_a_session_of_its_own(play: Play, broker_url: str) -> None:
     from datamill.runfile import Service
-    from datamill.session import close_sessions, session_for
+    from datamill.sessions import close_sessions, session_for
 
     builder = play(lambda request, _id: [ready(request)])
     session = session_for(Service(broker_url, None))

@@ -13,7 +13,7 @@ import pytest
 import datamill
 from datamill.events import Failed, Reason
 from datamill.request import Request
-from datamill.session import close_sessions
+from datamill.sessions import close_sessions
 from tests.support.archives import TEXT_FEATURES, pack
 from tests.support.file_server import FileServer
 

@@ -64,7 +64,7 @@ def replay(
         return
 
     from datamill.runfile import find_service
-    from datamill.session import session_for
+    from datamill.sessions import session_for
     from datamill.settings import load_settings
     from datamill_producer.accepted_log import Selection, selected
     from datamill_producer.gateway import Gateway, full_ids

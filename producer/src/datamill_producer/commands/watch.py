@@ -22,7 +22,7 @@ def watch(ctx: click.Context, dataset_ids: tuple[str, ...], as_json: bool) -> No
     """
     from datamill.events import Failed
     from datamill.runfile import find_service
-    from datamill.session import session_for
+    from datamill.sessions import session_for
     from datamill.settings import load_settings
     from datamill_producer.event_lines import line
     from datamill_producer.gateway import full_ids
