@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 
 import click
 
@@ -13,6 +11,7 @@ from datamill.errors import DatamillError, ServiceUnavailable
 from datamill.runfile import find_service
 from datamill.settings import Settings, load_settings
 from datamill_builder.service import run
+from datamill_builder.stopping import StopSignal
 
 
 @click.command()
@@ -32,9 +31,7 @@ def builder(home: str | None, raw_root: str | None, workers: int | None) -> None
 
 def serve(**options: object) -> int:
     """Run until told to stop; return the exit code."""
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = StopSignal()
     try:
         settings = load_settings(**options)
         logs.configure(settings, "builder")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from datamill_builder.raw_watch import RawWatch
 from datamill_builder.reconciler import Reconciler
 from datamill_builder.relay import OutboxRelay
 from datamill_builder.steward import Steward
+from datamill_builder.stopping import StopSignal
 from datamill_builder.store import Store
 from datamill_builder.worker import ShardWorker
 
@@ -118,7 +118,7 @@ class Builder:
         for consumer in (self._intake, self._stewards, self._packers, self._shards):
             consumer.start()
 
-    def wait(self, stopping: threading.Event) -> None:
+    def wait(self, stopping: StopSignal) -> None:
         """Return when `stopping` is set; raise what ended a part for good."""
         announced = False
         while not stopping.wait(_POLL_SECS):
@@ -182,7 +182,7 @@ def default_sources() -> tuple[str, ...]:
     return ()
 
 
-def run(settings: Settings, broker_url: str, stopping: threading.Event) -> None:
+def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:
     """Run a builder until told to stop; raise what it can't go on with."""
     sys.setswitchinterval(0.001)  # many short turns: a hit should not wait for another thread's
     builder = Builder(settings, broker_url)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from datamill.broker import Outbound
-from datamill.errors import DatamillError, ServiceUnavailable, SettingsError
+from datamill.errors import DatamillError, ServiceUnavailable, SettingsError, first_line
 from datamill_builder.catalog import schema
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,13 @@ class Catalog:
     """The catalog's database. Threads and processes may share it."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        try:
+            self._engine = _engine(url)
+        except (ArgumentError, ModuleNotFoundError) as error:
+            raise SettingsError(
+                f"DATAMILL_CATALOG_URL can't be used: {first_line(error)}; sqlite:///PATH or "
+                "postgresql+psycopg://USER@HOST/DATABASE"
+            ) from error
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         # SQLite has one writer at a time; waiting in line here is fairer than its busy handler.
         self._turn = threading.Lock()

@@ -13,6 +13,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from datamill.broker import Outbound
+from datamill.errors import SettingsError
 from datamill_builder.catalog import Catalog, CatalogTooNew, CatalogUnavailable, Transaction, engine
 from datamill_builder.catalog.outbox import confirmed, unsent
 from datamill_builder.catalog.rows import insert_new, upsert
@@ -236,3 +237,10 @@ def test_insert_new_tells_whether_it_was(catalog: Catalog) -> None:
     with catalog.write() as change:
         change.connection.execute(delete(meta).where(meta.c.key == "once"))
         assert insert_new(change.connection, meta, row)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "unknown+thing://host/x", "postgresql+nodriver://h/x"])
+def test_an_address_that_can_not_be_used_is_said_in_one_line(url: str) -> None:
+    with pytest.raises(SettingsError, match="DATAMILL_CATALOG_URL can't be used") as refused:
+        Catalog(url)
+    assert "\n" not in str(refused.value)
