@@ -15,6 +15,9 @@ from datamill_producer.rabbitmq import NoRabbitMQ, PrivateNode, ensure_installat
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
 
+# Tests start many processes of ours: without cached bytecode each would compile everything anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 

@@ -16,7 +16,7 @@ from datamill_builder.catalog import Catalog, schema
 from datamill_producer.rabbitmq.ports import kept_ports
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
-from tests.support.toy import make_toy, write_items
+from tests.support.toy import write_items
 
 pytest.importorskip("psycopg", reason="needs psycopg: `datamill-builder[postgresql]`")
 
@@ -48,12 +48,10 @@ def catalog_url() -> Iterator[str]:
 
 def test_two_builders_share_one_build(
     catalog_url: str,
-    tmp_path: Path,
+    home: Path,
     start_builder: Callable[..., BuilderProcess],
     client: Callable[[], PlainClient],
 ) -> None:
-    home = tmp_path / "home"
-    make_toy(home / "wheels")
     write_items(home / "raw", ["sleep 0.05 x"] * 80)
     builders = [start_builder(home, DATAMILL_CATALOG_URL=catalog_url) for _ in range(2)]
     trainer = client()
@@ -83,12 +81,10 @@ def test_two_builders_share_one_build(
 
 def test_a_killed_builder_is_taken_over_by_the_other(
     catalog_url: str,
-    tmp_path: Path,
+    home: Path,
     start_builder: Callable[..., BuilderProcess],
     client: Callable[[], PlainClient],
 ) -> None:
-    home = tmp_path / "home"
-    make_toy(home / "wheels")
     write_items(home / "raw", ["sleep 0.5 x"] * 24)
     settings = {"DATAMILL_CATALOG_URL": catalog_url, "DATAMILL_LEASE_SECS": "3"}
     first, second = (start_builder(home, **settings) for _ in range(2))

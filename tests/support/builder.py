@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from datamill_builder.catalog import Catalog
@@ -87,3 +88,7 @@ class BuilderProcess:
     def archives(self) -> list[Path]:
         """Return the archives that it has published."""
         return sorted((self.home / "store" / "archives").glob("*.zip"))
+
+
+Start = Callable[..., BuilderProcess]
+"""What the fixture `start_builder` is."""

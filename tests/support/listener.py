@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pika
@@ -79,3 +80,7 @@ class PlainClient:
         """Close the connection."""
         if self._connection.is_open:
             self._connection.close()
+
+
+Connect = Callable[[], PlainClient]
+"""What the fixture `client` is."""
