@@ -68,6 +68,8 @@ make_environment() {
     set --
     for member in $members; do set -- "$@" --editable "$member"; done
     "$uv" pip install --quiet --python "$bin/python" --no-deps --no-build-isolation "$@"
+    # Where PYTHONDONTWRITEBYTECODE is set, every start of a command would compile them anew.
+    for member in $members; do "$bin/python" -m compileall -q "$member/src"; done
     stamp environment "$(environment_sum)"
 }
 
