@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -28,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow says a lot
 
 def main() -> None:
     arguments = parsed_arguments()
-    say: Say = partial(print, f"{arguments.name:>10} |", flush=True)
+    say: Say = partial(print_line, arguments.name)
 
     asked_at = time.time()
     dataset = datamill.request_dataset(arguments.dataset, arguments.version, arguments.config)
@@ -58,6 +59,12 @@ def main() -> None:
             "accuracy": accuracy,
         }
         arguments.report.write_text(json.dumps(report))
+
+
+def print_line(name: str, text: str) -> None:
+    """Print a line in one write: trainings that share a terminal would mix theirs otherwise."""
+    sys.stdout.write(f"{name:>10} | {text}\n")
+    sys.stdout.flush()
 
 
 def told(dataset: datamill.Dataset, say: Say) -> Ready:
