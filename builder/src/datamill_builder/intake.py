@@ -96,17 +96,19 @@ class Intake:
         fresh = [
             lifecycle.log_request(change, message_id, dataset_id) for message_id in message_ids
         ]
-        if lifecycle.accept_new(change, request):
+        known = lifecycle.find_dataset(change.connection, dataset_id)
+        if known is None and lifecycle.accept_new(change, request):
             log.info("%s: new request for %s", dataset_id[:12], request.dataset_name)
             lifecycle.wait_for(change, dataset_id, sum(fresh))
             return
-        self._answer_known(change, dataset_id, sum(fresh), public_url)
+        row = known or lifecycle.find_dataset(change.connection, dataset_id)
+        assert row is not None
+        self._answer_known(change, row, sum(fresh), public_url)
 
     def _answer_known(
-        self, change: Transaction, dataset_id: str, fresh: int, public_url: str
+        self, change: Transaction, row: Row[Any], fresh: int, public_url: str
     ) -> None:
-        row = lifecycle.find_dataset(change.connection, dataset_id)
-        assert row is not None
+        dataset_id = row.dataset_id
         build = (
             lifecycle.find_build(change.connection, row.content_key) if row.content_key else None
         )

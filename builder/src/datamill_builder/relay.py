@@ -14,6 +14,7 @@ from datamill_builder.catalog.outbox import confirmed, unsent
 log = logging.getLogger(__name__)
 
 _LOOK_SECS = 1.0
+_GATHER_SECS = 0.1
 _MAX_STRUCK_OUT = 2000
 
 
@@ -69,6 +70,8 @@ class OutboxRelay(threading.Thread):
         """Wait for confirmed messages and add them; return False at the end."""
         try:
             more = self._confirmed.get(timeout=_LOOK_SECS)
+            # One change for many messages; who asks just now should not wait for this.
+            self._ended.wait(_GATHER_SECS)
             while more is not None:
                 messages += more
                 if len(messages) >= _MAX_STRUCK_OUT:

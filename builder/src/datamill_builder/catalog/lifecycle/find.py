@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from datamill_builder.catalog.schema import builds, datasets, meta, shards
 from datamill_builder.catalog.states import ACTIVE_BUILDS
 
+# Written once: putting a statement together takes longer than SQLite takes to answer it.
+_DATASET = select(datasets).where(datasets.c.dataset_id == bindparam("dataset_id"))
+_BUILD = select(builds).where(builds.c.content_key == bindparam("content_key"))
+
 
 def find_dataset(connection: Connection, dataset_id: str) -> Row[Any] | None:
     """Return the row of a dataset id."""
-    return connection.execute(select(datasets).where(datasets.c.dataset_id == dataset_id)).first()
+    return connection.execute(_DATASET, {"dataset_id": dataset_id}).first()
 
 
 def find_build(connection: Connection, content_key: str) -> Row[Any] | None:
     """Return the row of a build."""
-    return connection.execute(select(builds).where(builds.c.content_key == content_key)).first()
+    return connection.execute(_BUILD, {"content_key": content_key}).first()
 
 
 def find_shards(connection: Connection, content_key: str) -> list[Row[Any]]:

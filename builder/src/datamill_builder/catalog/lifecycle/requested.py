@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import Row, bindparam, update
 
 from datamill.events import Accepted
 from datamill.request import Request, canonical_json
@@ -29,6 +29,12 @@ REPEATED_FAILURE_SECS = 1.0
 
 REPEATED_QUESTION_SECS = 600.0
 """The same for requests that were asked before: who waits asks again within this time."""
+
+_ANSWERED = (
+    update(datasets)
+    .where(datasets.c.dataset_id == bindparam("answered"))
+    .values(asked_at=bindparam("moment"), waiting=0)
+)
 
 
 def log_request(change: Transaction, message_id: str, dataset_id: str) -> bool:
@@ -92,11 +98,7 @@ def resolve_again(change: Transaction, dataset_id: str) -> None:
 
 def answer_ready(change: Transaction, dataset_id: str, build: Row[Any], public_url: str) -> None:
     """Answer a request for what is there."""
-    change.connection.execute(
-        update(datasets)
-        .where(datasets.c.dataset_id == dataset_id)
-        .values(asked_at=time.time(), waiting=0)
-    )
+    change.connection.execute(_ANSWERED, {"answered": dataset_id, "moment": time.time()})
     tell(change, Accepted(dataset_id=dataset_id, state="ready", waiting=0, ahead=0))
     tell(change, ready_event(build, dataset_id, public_url, cached=True))
 
