@@ -151,8 +151,8 @@ fetch_pip_wheel() {
     "$@" update || say "some package lists could not be fetched"
     (cd "$apt" && "$@" download python3-pip-whl) ||
         fail "$python has neither pip nor venv, and apt-get could not fetch python3-pip-whl: install uv"
-    dpkg -x "$apt"/python3-pip-whl_*.deb "$apt/root"
-    pip_wheel=$(ls "$apt"/root/usr/share/python-wheels/pip-*.whl)
+    dpkg -x "$apt"/python3-pip-whl_*.deb "$apt/unpacked"
+    pip_wheel=$(ls "$apt"/unpacked/usr/share/python-wheels/pip-*.whl)
 }
 
 # uv knows nothing of pip's configuration: hand over what it needs to reach the same index.
