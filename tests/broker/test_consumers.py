@@ -73,22 +73,23 @@ def test_a_batch_consumer_acknowledges_and_dead_letters(broker_url: str, batches
     assert depth(broker_url, topology.REQUESTS_QUEUE) == (0, 0)
 
 
-def test_a_batch_that_could_not_be_handled_comes_again(broker_url: str) -> None:
-    tries: list[bytes] = []
+def test_a_batch_that_could_not_be_handled_is_kept_not_given_back(broker_url: str) -> None:
+    tries: list[tuple[bytes, bool]] = []
 
     def handle(batch: list[Delivery]) -> list[bool]:
-        tries.extend(delivery.body for delivery in batch)
-        if len(tries) == 1:
+        tries.extend((delivery.body, delivery.redelivered) for delivery in batch)
+        if len(tries) < 4:
             raise ServiceUnavailable("the catalog is locked")
         return [True] * len(batch)
 
     consumer = consuming(broker_url, handle)
     ask(broker_url, b"one")
-    until(lambda: len(tries) == 2)
+    until(lambda: len(tries) == 4)
     until(lambda: depth(broker_url, topology.REQUESTS_QUEUE)[0] == 0)
     consumer.stop()
     consumer.join(10)
-    assert tries == [b"one", b"one"]
+    # The broker counts deliveries, and dead-letters after twenty: none may be spent on waiting.
+    assert tries == [(b"one", False)] * 4
 
 
 def test_a_message_that_nothing_can_be_done_with_takes_no_other_along(broker_url: str) -> None:
