@@ -272,6 +272,6 @@ def test_a_stopping_consumer_takes_no_more_and_finishes_what_it_has(broker_url: 
     consumer.stop()
     tickets(broker_url, 1)
     work.go.set()
-    consumer.join(10)
+    consumer.join(60)
     assert len(work.done) == 2
-    assert depth(broker_url, topology.SHARDS_QUEUE) == (4, 0)
+    until(lambda: depth(broker_url, topology.SHARDS_QUEUE) == (4, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,9 @@ def test_three_trainings_one_build_and_the_next_time_none(tmp_path: Path) -> Non
     first = run_demo(home)
     for number in (1, 2, 3):
         said = re.findall(rf"^ *trainer-{number} \| (.*)$", first, re.MULTILINE)
-        assert [line.split()[0] for line in said] == [
+        # Who waits long asks again, and is told again that it was accepted.
+        steps = [word for word, _ in groupby(line.split()[0] for line in said)]
+        assert steps == [
             "asked",
             "accepted:",
             "told",
