@@ -5,7 +5,7 @@ BIN := .venv/bin
 PARALLEL := -n auto --dist loadfile
 SOURCES := client/src producer/src builder/src notifier/src handlers/src
 
-.PHONY: help setup demo test test-unit lint bench lock clean
+.PHONY: help setup demo test test-unit faults lint bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -17,10 +17,15 @@ demo: setup ## three trainings ask for one dataset; FRESH=1 forgets earlier demo
 	@$(BIN)/python examples/demo.py
 
 test: lint ## all checks and all tests; PYTEST_ARGS="-k name" picks some
-	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not long" $(PYTEST_ARGS)
 
 test-unit: setup ## the tests that need no broker
 	@$(BIN)/python -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
+
+faults: setup ## every fault of docs/faults.md, which it writes anew
+	@rm -rf .cache/faults
+	@$(BIN)/python -m pytest $(PARALLEL) tests/faults $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.faults.report
 
 lint: setup ## style, types and the directions of imports
 	@$(BIN)/ruff check

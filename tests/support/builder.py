@@ -19,6 +19,7 @@ class BuilderProcess:
 
     def __init__(self, home: Path, broker_url: str, **settings: str) -> None:
         self.home = home
+        self.broker_url = broker_url
         self.log_path = home / "builder.log"
         self._environment = {
             **os.environ,
@@ -74,6 +75,11 @@ class BuilderProcess:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def wait_killed(self, timeout_secs: float = 60.0) -> None:
+        """Return when a failpoint has ended it."""
+        assert self.process is not None
+        assert self.process.wait(timeout_secs) == -signal.SIGKILL, self.log()
 
     @property
     def catalog(self) -> Catalog:

@@ -22,6 +22,8 @@ class PlainClient:
         self._channel.confirm_delivery()
         self.queue = self._channel.queue_declare("", exclusive=True).method.queue
         self.events: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        """The ids that were asked for, in order."""
         self._channel.queue_bind(self.queue, "dataset.events", "#")
         self._channel.basic_consume(self.queue, self._on_event, auto_ack=True)
 
@@ -36,7 +38,8 @@ class PlainClient:
         """Ask for a dataset; return its id, computed as the contract says."""
         request = {"dataset_name": name, "handler_version": version, "dataset_config": config or {}}
         self.send(json.dumps(request).encode(), f"dataset.request.{name}", message_id)
-        return hashlib.sha256(rfc8785.dumps(request)).hexdigest()
+        self.asked.append(hashlib.sha256(rfc8785.dumps(request)).hexdigest())
+        return self.asked[-1]
 
     def send(
         self, body: bytes, key: str = "dataset.request.toy", message_id: str | None = None

@@ -18,6 +18,7 @@ from datamill import topology
 from datamill.broker import Delivery
 from datamill.errors import DecodeError
 from datamill.events import Reason
+from datamill.failpoint import failpoint
 from datamill.request import Request
 from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import Catalog, Transaction, lifecycle
@@ -68,11 +69,13 @@ class Intake:
             messages[request.dataset_id].append(_message_id(delivery))
             verdicts.append(True)
         public_url = self._address()
+        failpoint("intake.received")
         with self._catalog.write() as change:
             for dataset_id, request in requests.items():
                 self._accept(change, request, messages[dataset_id], public_url)
             for refusal in refused:
                 self._refuse(change, refusal)
+        failpoint("intake.committed")
         return verdicts
 
     def _refuse(self, change: Transaction, error: DecodeError) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from datamill.archive import layout
 from datamill.archive.manifest import Manifest, ManifestShard, Provenance, SkippedItem
 from datamill.errors import DatamillError
+from datamill.failpoint import failpoint
 from datamill_builder.catalog.lifecycle import ArchiveResult
 from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.metadata import as_json, dataset_info
@@ -72,6 +73,7 @@ def pack(
             temporary, entries, shards, paths, _shard_names(recipe.dataset_name, shards)
         )
         digest, size = file_sha256(temporary), temporary.stat().st_size
+        failpoint("pack.synced")
         mark = store.keep_archive(temporary, name)
     records = sum(shard.records for shard in shards)
     return ArchiveResult(name, size, digest, mark, offsets), records
@@ -181,6 +183,7 @@ def _write(
         for name, body in entries:
             archive.writestr(_entry(name, len(body)), body)
         for shard, path, name in zip(shards, paths, names, strict=True):
+            failpoint("pack.shard")
             entry = _entry(name, shard.bytes)
             if _copy(archive, entry, path) != shard.sha256:
                 damaged.append(shard.number)

@@ -8,6 +8,7 @@ import threading
 import time
 
 from datamill.broker import Outbound, OutboundRelay
+from datamill.failpoint import failpoint
 from datamill_builder.catalog import Catalog, CatalogUnavailable
 from datamill_builder.catalog.outbox import confirmed, unsent
 
@@ -39,6 +40,9 @@ class OutboxRelay(threading.Thread):
 
     def send(self, messages: list[Outbound]) -> None:
         """Publish messages that are in the outbox; from any thread."""
+        if not messages:
+            return
+        failpoint("outbox.committed")
         with self._lock:
             self._ours.update(message.message_id for message in messages)
         self.publisher.send(messages)
@@ -86,6 +90,7 @@ class OutboxRelay(threading.Thread):
     def _strike_out(self, messages: list[Outbound]) -> None:
         if not messages:
             return
+        failpoint("outbox.confirmed")
         with self._catalog.write() as change:
             confirmed(change, messages)
         with self._lock:

@@ -14,6 +14,7 @@ from typing import Any
 from datamill.broker import Delivery
 from datamill.errors import DatamillError
 from datamill.events import Reason
+from datamill.failpoint import failpoint
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import (
@@ -152,6 +153,7 @@ class Steward:
         )
         key = recipe.content_key
         self._check_archive(key)
+        failpoint("resolve.known")
         with self._catalog.write() as change:
             build = lifecycle.resolved(change, claim, key, recipe.model_dump(), version.marks)
             # In the same change: nobody may be left with a build that has ended.
@@ -260,6 +262,7 @@ class Steward:
             planned = cut_all(folder, counts, recipe.records_per_shard)
             for split in counts:
                 self._store.keep_plan(folder / f"{split}.jsonl", key, split)
+        failpoint("plan.kept")
         items = sum(split["items"] for split in counts.values())
         records = sum(split["records"] for split in counts.values())
         with self._catalog.write() as change:
@@ -282,8 +285,10 @@ class Steward:
             with self._catalog.write() as change:
                 lifecycle.pack_found_damage(change, claim, damage.indexes)
             return
+        failpoint("pack.renamed")
         with self._catalog.write() as change:
             lifecycle.pack_done(change, claim, archive, records, self._address())
+        failpoint("pack.committed")
         self._store.drop_shards(key)
         make_room(self._catalog, self._store, self._settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)

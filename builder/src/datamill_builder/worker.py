@@ -12,6 +12,7 @@ from typing import Any
 from datamill.broker import Delivery
 from datamill.errors import DatamillError
 from datamill.events import Reason
+from datamill.failpoint import failpoint
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import (
@@ -151,6 +152,7 @@ class ShardWorker:
             on_progress=lambda records: self._progress.note(key, index, records),
         )
         _check_written(written, temporary)
+        failpoint("shard.written")
         file = self._store.keep_shard(temporary, key, index, claim.fence)
         secs = time.monotonic() - began
         skipped = [_storable_item(item) for item in written["skipped"]]
@@ -163,7 +165,9 @@ class ShardWorker:
             if result.skipped:
                 self._end_if_too_bad(change, recipe, build)
 
+        failpoint("shard.kept")
         self._commit(key, [file], commit)
+        failpoint("shard.committed")
         log.debug("%s.%d: %d records in %.2f s", key[:12], index, result.records, secs)
 
     def _end_if_too_bad(self, change: Transaction, recipe: Recipe, build: Any) -> None:

@@ -1,0 +1,43 @@
+"""Failpoints: named lines at which a fault test ends or pauses the process that reaches them.
+
+Nothing but a look into the environment, unless `DATAMILL_FAILPOINT` is set:
+
+    DATAMILL_FAILPOINT=intake.committed            killed as by a power cut
+    DATAMILL_FAILPOINT=shard.kept:stop             paused (SIGSTOP) until somebody sends SIGCONT
+    DATAMILL_FAILPOINT=shard.written@3,pack.half   at the third time; more than one point
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections import Counter
+
+VARIABLE = "DATAMILL_FAILPOINT"
+
+_POINT = re.compile(r"(?P<name>[a-z_.]+)(:(?P<action>kill|stop))?(@(?P<time>[0-9]+))?")
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+
+_lock = threading.Lock()
+_reached: Counter[str] = Counter()
+
+
+def failpoint(name: str) -> None:
+    """End or pause this process here, if the environment says so."""
+    wanted = os.environ.get(VARIABLE)
+    if wanted:
+        _reach(name, wanted)
+
+
+def _reach(name: str, wanted: str) -> None:
+    with _lock:
+        _reached[name] += 1
+        times = _reached[name]
+    for word in wanted.split(","):
+        point = _POINT.fullmatch(word.strip())
+        if point is None:
+            raise ValueError(f"{VARIABLE}: {word!r} is no failpoint: name[:kill|:stop][@time]")
+        if point["name"] == name and times == int(point["time"] or 1):
+            os.kill(os.getpid(), _SIGNALS[point["action"] or "kill"])

@@ -1,0 +1,60 @@
+"""Writes `docs/faults.md` from what the tests saw: `python -m tests.faults.report`.
+
+`make faults` runs it after the tests. It fails where a row of the table has no test that passed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tests.support.fault import FOLDER
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+ROWS = range(1, 41)
+
+_HEAD = """\
+# Faults
+
+Written by `make faults`, which injects each of these for real: processes killed, paused and
+stopped, the broker stopped, killed and starved, networks cut, disks filled, bits flipped, clocks
+moved, downloads cut, archives and requests that attack. Seconds are from the fault to the answer
+or to the work going on, on a shared machine with two cores.
+
+After each row marked ✓ a check of everything found: each accepted request answered, and who waited
+told; at most one archive per content, with the digest that the catalog says; nothing left behind
+by work that nobody does any more; queues and outbox empty; nothing partial that others can read.
+
+| | fault | what was seen | seconds | ✓ |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def main() -> int:
+    """Write the report; return 1 if a row is missing."""
+    rows: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for file in sorted(FOLDER.glob("*.json")):
+        seen = json.loads(file.read_text(encoding="utf-8"))
+        rows[seen["number"]].append(seen)
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    lines = [_line(seen) for number in sorted(rows) for seen in rows[number]]
+    DOCUMENT.write_text(_HEAD + "".join(lines), encoding="utf-8")
+    missing = [number for number in ROWS if number not in rows]
+    print(f"{DOCUMENT.name}: {len(lines)} tests of {len(rows)} faults")
+    if missing:
+        print(f"no test passed for: {', '.join(map(str, missing))}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _line(seen: dict[str, Any]) -> str:
+    secs = "" if seen["secs"] is None else f"{seen['secs']:.1f}"
+    words = "; ".join(seen["seen"]).replace("|", "\\|").replace("\n", " ")
+    mark = "✓" if seen["invariants"] else ""
+    return f"| {seen['number']} | {seen['what']} | {words} | {secs} | {mark} |\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
