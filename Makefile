@@ -5,7 +5,7 @@ BIN := .venv/bin
 PARALLEL := -n auto --dist loadfile
 SOURCES := client/src producer/src builder/src notifier/src handlers/src
 
-.PHONY: help setup demo test test-unit faults lint bench lock clean
+.PHONY: help setup demo test test-unit faults soak lint bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,13 @@ test-unit: setup ## the tests that need no broker
 faults: setup ## every fault of docs/faults.md, which it writes anew
 	@rm -rf .cache/faults
 	@$(BIN)/python -m pytest $(PARALLEL) tests/faults $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.faults.report
+
+MINUTES ?= 5
+SEED ?= 1
+
+soak: setup ## faults at random for MINUTES=n, as SEED=n says; goes into docs/faults.md
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED) $(SOAK_ARGS)
 	@$(BIN)/python -m tests.faults.report
 
 lint: setup ## style, types and the directions of imports

@@ -1,6 +1,7 @@
 """Writes `docs/faults.md` from what the tests saw: `python -m tests.faults.report`.
 
-`make faults` runs it after the tests. It fails where a row of the table has no test that passed.
+`make faults` and `make soak` run it at their end. It fails where a row of the table has no test
+that passed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from tests.soak.verdict import FOLDER as SOAK_FOLDER
 from tests.support.fault import FOLDER
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
@@ -32,6 +34,21 @@ by work that nobody does any more; queues and outbox empty; nothing partial that
 | --- | --- | --- | --- | --- |
 """
 
+_SOAK_HEAD = """
+## Long random runs
+
+Written by `make soak MINUTES=30 SEED=1`: two builders, a notifier and a broker, 44 plain AMQP
+clients and 6 real ones with repeated, aliased, invalid and cancelled requests, and every few
+seconds one of the faults above, as the seed says. Afterwards everybody must have the right answer,
+the invariants hold, and the history of all changes in the catalog, written by triggers inside the
+transactions that made them, is checked by a model: states and fences only go forward, one epoch
+publishes once, the same content has the same bytes at all times, each accepted request is answered.
+
+| seed | minutes | faults | requests accepted | answers | downloads verified | builds | \
+changes checked | longest answer, s | wrong |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
 
 def main() -> int:
     """Write the report; return 1 if a row is missing."""
@@ -41,9 +58,12 @@ def main() -> int:
         rows[seen["number"]].append(seen)
     DOCUMENT.parent.mkdir(exist_ok=True)
     lines = [_line(seen) for number in sorted(rows) for seen in rows[number]]
+    soaked = [json.loads(file.read_text()) for file in sorted(SOAK_FOLDER.glob("*.json"))]
+    lines += [_SOAK_HEAD, *map(_soak_line, soaked)] if soaked else []
     DOCUMENT.write_text(_HEAD + "".join(lines), encoding="utf-8")
     missing = [number for number in ROWS if number not in rows]
-    print(f"{DOCUMENT.name}: {len(lines)} tests of {len(rows)} faults")
+    tests = sum(map(len, rows.values()))
+    print(f"{DOCUMENT.name}: {tests} tests of {len(rows)} faults, {len(soaked)} long runs")
     if missing:
         print(f"no test passed for: {', '.join(map(str, missing))}", file=sys.stderr)
     return 1 if missing else 0
@@ -54,6 +74,23 @@ def _line(seen: dict[str, Any]) -> str:
     words = "; ".join(seen["seen"]).replace("|", "\\|").replace("\n", " ")
     mark = "✓" if seen["invariants"] else ""
     return f"| {seen['number']} | {seen['what']} | {words} | {secs} | {mark} |\n"
+
+
+def _soak_line(document: dict[str, Any]) -> str:
+    figures, wrong = document["figures"], document["wrong"]
+    cells = [
+        figures["seed"],
+        figures["minutes"],
+        figures["faults"],
+        figures["requests accepted"],
+        sum(figures["answers to plain clients"].values()),
+        figures["outcomes of real clients"].get("ready", 0),
+        sum(figures["builds"].values()),
+        figures["changes in the history"],
+        figures["median, 99 %, longest answer (s)"][-1],
+        "; ".join(wrong) or "nothing",
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |\n"
 
 
 if __name__ == "__main__":

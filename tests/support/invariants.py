@@ -111,10 +111,16 @@ def _archives(connection: Connection, store: Store) -> Iterator[str]:
 
 
 def _shards(connection: Connection, store: Store) -> Iterator[str]:
-    rows = connection.execute(select(schema.shards).where(schema.shards.c.file.is_not(None))).all()
+    rows = connection.execute(
+        select(schema.shards, schema.builds.c.state)
+        .join(schema.builds, schema.builds.c.content_key == schema.shards.c.content_key)
+        .where(schema.shards.c.file.is_not(None))
+    ).all()
     kept = {store.shard_path(row.content_key, row.file): row for row in rows}
     for path, row in kept.items():
-        if not path.exists() or file_sha256(path) != row.sha256:
+        # What rots in a build that was given up is found when somebody asks for it again.
+        given_up = row.state in (BuildState.FAILED, BuildState.CANCELLED)
+        if not given_up and (not path.exists() or file_sha256(path) != row.sha256):
             yield f"I5: shard {row.content_key[:12]}.{row.number} is not what was announced"
     for key in store.shard_folders():
         for path in store.shard_path(key, ".").iterdir():

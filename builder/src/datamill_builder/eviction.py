@@ -22,8 +22,13 @@ KEPT_SECS = 3600.0
 """An archive stays for so long after it was last asked for: who was told may be on the way."""
 
 
-def make_room(catalog: Catalog, store: Store, budget_bytes: int | None) -> int:
-    """Evict archives until the others fit into the budget; return how many went."""
+def make_room(
+    catalog: Catalog, store: Store, budget_bytes: int | None, kept_secs: float = KEPT_SECS
+) -> int:
+    """Evict archives until the others fit into the budget; return how many went.
+
+    None goes that was asked for within the last `kept_secs`.
+    """
     if budget_bytes is None:
         return 0
     with catalog.read() as connection:
@@ -33,7 +38,7 @@ def make_room(catalog: Catalog, store: Store, budget_bytes: int | None) -> int:
     for row in candidates:
         if held_bytes <= budget_bytes:
             return evicted
-        if time.time() - row.asked_at < KEPT_SECS or not _evict(catalog, store, row.content_key):
+        if time.time() - row.asked_at < kept_secs or not _evict(catalog, store, row.content_key):
             continue
         log.info("%s was evicted to make room: %d bytes", row.archive, row.bytes)
         held_bytes -= row.bytes

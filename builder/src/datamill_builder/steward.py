@@ -100,7 +100,7 @@ class Steward:
         except CatalogUnavailable as error:
             # Nothing can be written now: the lease runs out, and somebody takes the task.
             log.warning("%s: %s: %s", subject[:12], kind, error)
-        except OSError as error:
+        except (HandlerDied, OSError) as error:
             self._try_again(claim, error)
         except DatamillError as error:
             self._fail(claim, _failure(error))
@@ -117,9 +117,11 @@ class Steward:
         except StaleFence:
             log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
 
-    def _try_again(self, claim: Claim, error: OSError) -> None:
+    def _try_again(self, claim: Claim, error: HandlerDied | OSError) -> None:
         if claim.attempts >= self._settings.shard_attempts:
-            self._fail(claim, Failure(Reason.INTERNAL, str(error), retryable=True))
+            reason = Reason.HANDLER_ERROR if isinstance(error, HandlerDied) else Reason.INTERNAL
+            message = f"{error} ({claim.attempts} times)"
+            self._fail(claim, Failure(reason, message, retryable=True))
             return
         log.warning("%s: %s: %s; trying again", claim.subject[:12], claim.kind, error)
         try:
@@ -316,8 +318,6 @@ def _unknown(name: str, raw_root: Path) -> str:
 def _failure(error: DatamillError) -> Failure:
     message = str(error)
     match error:
-        case HandlerDied():
-            return Failure(Reason.HANDLER_ERROR, message, retryable=True)
         case RawDataChanged():
             return Failure(Reason.BAD_DATA, message, retryable=True)
         case HandlerFailed(reason=reason):

@@ -1,0 +1,92 @@
+"""Trainings with the real client: each asks, waits, downloads and verifies, in a process.
+
+`python -m tests.soak.downloaders SEED NUMBER` goes on until its standard input ends, and prints a
+JSON line for each answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import datamill
+from datamill.errors import DatamillError, RequestFailed, WaitTimeout
+from tests.soak.asking import Asked, requests_of
+
+PATIENCE_SECS = 300.0
+
+
+class Downloader:
+    """One such process, as the run sees it."""
+
+    def __init__(self, seed: int, number: int, folder: Path, **settings: str) -> None:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("DATAMILL_")}
+        cache = folder / f"cache-{number}"
+        self._printed = (folder / f"downloader-{number}.jsonl").open("w+")
+        self._log = (folder / f"downloader-{number}.log").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.soak.downloaders", str(seed), str(number)],
+            env={
+                **inherited,
+                "DATAMILL_HOME": str(folder / "nowhere"),
+                "DATAMILL_CACHE": str(cache),
+                **settings,
+            },
+            stdin=subprocess.PIPE,
+            stdout=self._printed,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Return what it has printed."""
+        lines = Path(self._printed.name).read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def main() -> None:
+    """Ask, wait, verify, until standard input ends."""
+    seed, number = int(sys.argv[1]), int(sys.argv[2])
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    for asked, pause_secs in requests_of(seed, 10_000 + number):
+        if ended.is_set():
+            return
+        began = time.monotonic()
+        said = {"dataset_id": asked.dataset_id, "expected": asked.expected, **_train(asked)}
+        print(json.dumps({**said, "secs": time.monotonic() - began}), flush=True)
+        ended.wait(pause_secs)
+
+
+def _train(asked: Asked) -> dict[str, Any]:
+    dataset = datamill.request_dataset(asked.name, asked.version, asked.config)
+    assert dataset.id == asked.dataset_id
+    try:
+        folder = dataset.wait(timeout=PATIENCE_SECS)
+    except RequestFailed as error:
+        return {"outcome": "failed", "reason": error.reason, "message": str(error)}
+    except WaitTimeout:
+        return {"outcome": "lost"}
+    except DatamillError as error:
+        return {"outcome": "error", "message": f"{type(error).__name__}: {error}"}
+    for shard in dataset.manifest.shards:
+        digest = hashlib.sha256((folder / shard.file).read_bytes()).hexdigest()
+        if digest != shard.sha256:
+            return {"outcome": "damaged", "message": shard.file}
+    return {"outcome": "ready", "records": dataset.manifest.records}
+
+
+if __name__ == "__main__":
+    main()
