@@ -15,6 +15,7 @@ from datamill.request import Request
 from datamill_builder.catalog import Catalog, lifecycle, tasks
 from datamill_builder.catalog.lifecycle import ArchiveResult, Failure, PlannedShard, ShardResult
 from datamill_builder.catalog.states import TaskKind
+from datamill_builder.leftovers import drop_packed_shards
 from datamill_builder.store import Store
 from tests.support.archives import PackedArchive, pack
 
@@ -106,7 +107,7 @@ class Steps:
         packed = ArchiveResult(self.archive.name, len(body), digest, mark, offsets)
         with self.catalog.write() as change:
             lifecycle.pack_done(change, claim, packed, self.manifest.records, OLD_URL)
-        self.store.drop_shards(self.content_key)
+        drop_packed_shards(self.catalog, self.store, self.content_key)
         return self
 
     def ready(self) -> Steps:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import time
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, case, func, select
 
 from datamill_builder.catalog import Catalog, lifecycle
 from datamill_builder.catalog.schema import builds, datasets
 from datamill_builder.catalog.states import BuildState
+from datamill_builder.leftovers import drop_evicted_archive
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
 
 KEPT_SECS = 3600.0
-"""An archive stays for so long after it was last asked for: who was told may be on the way."""
+"""An archive stays for so long after it was made or asked for: who was told may be on the way."""
 
 
 def make_room(
@@ -38,7 +39,9 @@ def make_room(
     for row in candidates:
         if held_bytes <= budget_bytes:
             return evicted
-        if time.time() - row.asked_at < kept_secs or not _evict(catalog, store, row.content_key):
+        if not _is_idle(row, kept_secs):
+            continue
+        if not _evict(catalog, store, row.content_key, kept_secs):
             continue
         log.info("%s was evicted to make room: %d bytes", row.archive, row.bytes)
         held_bytes -= row.bytes
@@ -52,23 +55,38 @@ def make_room(
     return evicted
 
 
-def _by_last_use(connection: Connection) -> list[Row[tuple[str, str, int, float]]]:
-    asked_at = func.coalesce(func.max(datasets.c.asked_at), builds.c.created_at).label("asked_at")
+def _by_last_use(
+    connection: Connection, content_key: str | None = None
+) -> list[Row[tuple[str, str, int, float]]]:
+    """Return all archives, or the one of a build; those that nobody wanted for long are first."""
+    made_at = func.coalesce(builds.c.ended_at, builds.c.created_at)
+    asked_at = func.coalesce(func.max(datasets.c.asked_at), made_at)
+    used_at = case((asked_at > made_at, asked_at), else_=made_at).label("used_at")
+    table = builds.c
     query = (
-        select(builds.c.content_key, builds.c.archive, builds.c.bytes, asked_at)
-        .outerjoin(datasets, datasets.c.content_key == builds.c.content_key)
-        .where(builds.c.state == BuildState.READY)
-        .group_by(builds.c.content_key, builds.c.archive, builds.c.bytes, builds.c.created_at)
-        .order_by(asked_at)
+        select(table.content_key, table.archive, table.bytes, used_at)
+        .outerjoin(datasets, datasets.c.content_key == table.content_key)
+        .where(table.state == BuildState.READY)
+        .group_by(table.content_key, table.archive, table.bytes, table.ended_at, table.created_at)
+        .order_by(used_at)
     )
+    if content_key is not None:
+        query = query.where(table.content_key == content_key)
     return list(connection.execute(query))
 
 
-def _evict(catalog: Catalog, store: Store, content_key: str) -> bool:
+def _is_idle(row: Row[tuple[str, str, int, float]], kept_secs: float) -> bool:
+    return bool(time.time() - row.used_at >= kept_secs)
+
+
+def _evict(catalog: Catalog, store: Store, content_key: str, kept_secs: float) -> bool:
     with catalog.write() as change:
-        build = lifecycle.find_build(change.connection, content_key)
-        if build is None or build.state != BuildState.READY:
+        # Somebody may have asked since the candidates were read, and was told to fetch it.
+        lifecycle.hold_build(change, content_key)
+        lifecycle.hold_aliases(change, content_key)
+        rows = _by_last_use(change.connection, content_key)
+        if not any(_is_idle(row, kept_secs) for row in rows):
             return False
         lifecycle.evicted(change, content_key)
-    store.drop_archive(build.archive)
+    drop_evicted_archive(catalog, store, content_key)
     return True

@@ -71,8 +71,8 @@ class Intake:
         public_url = self._address()
         failpoint("intake.received")
         with self._catalog.write() as change:
-            for dataset_id, request in requests.items():
-                self._accept(change, request, messages[dataset_id], public_url)
+            for dataset_id in sorted(requests):  # as all who lock several: see `hold_build`
+                self._accept(change, requests[dataset_id], messages[dataset_id], public_url)
             for refusal in refused:
                 self._refuse(change, refusal)
         failpoint("intake.committed")
@@ -89,24 +89,29 @@ class Intake:
         """Return whether others wait for this id: a request with a field too many has the id of
         the one without, and must not tell those who asked rightly that it failed."""
         row = lifecycle.find_dataset(change.connection, dataset_id)
-        return row is not None and row.waiting > 0
+        if row is None or row.content_key is None:
+            return row is not None and row.state == DatasetState.RESOLVING
+        build = lifecycle.find_build(change.connection, row.content_key)
+        return build is not None and build.state in ACTIVE_BUILDS
 
     def _accept(
         self, change: Transaction, request: Request, message_ids: list[str], public_url: str
     ) -> None:
         dataset_id = request.dataset_id
+        # Held: its build can't end between the look at it and the answer.
+        known = lifecycle.hold_dataset(change, dataset_id)
+        new = known is None and lifecycle.accept_new(change, request)
         # Somebody who waits asks again under the same message id: answered, but counted once.
-        fresh = [
+        fresh = sum(
             lifecycle.log_request(change, message_id, dataset_id) for message_id in message_ids
-        ]
-        known = lifecycle.find_dataset(change.connection, dataset_id)
-        if known is None and lifecycle.accept_new(change, request):
+        )
+        if new:
             log.info("%s: new request for %s", dataset_id[:12], request.dataset_name)
-            lifecycle.wait_for(change, dataset_id, sum(fresh))
+            lifecycle.wait_for(change, dataset_id, fresh)
             return
-        row = known or lifecycle.find_dataset(change.connection, dataset_id)
+        row = known or lifecycle.hold_dataset(change, dataset_id)
         assert row is not None
-        self._answer_known(change, row, sum(fresh), public_url)
+        self._answer_known(change, row, fresh, public_url)
 
     def _answer_known(
         self, change: Transaction, row: Row[Any], fresh: int, public_url: str

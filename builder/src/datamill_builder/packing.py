@@ -25,7 +25,7 @@ from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.metadata import as_json, dataset_info
 from datamill_builder.preview import contact_sheet
 from datamill_builder.recipe import Recipe
-from datamill_builder.store import Store
+from datamill_builder.store import Store, mark_of
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +52,16 @@ class TooManyBadItems(DatamillError):
 
 
 def pack(
-    store: Store, content_key: str, recipe: Recipe, build: Any, shards: Sequence[Any]
+    store: Store,
+    folder: Path,
+    content_key: str,
+    recipe: Recipe,
+    build: Any,
+    shards: Sequence[Any],
 ) -> tuple[ArchiveResult, int]:
     """Write the archive of a build whose shards are all there; return it and its records.
 
-    Raises `DamagedShards` or `TooManyBadItems`.
+    It lies in `folder` under its name. Raises `DamagedShards` or `TooManyBadItems`.
     """
     check_bad_share(recipe, build.items or 0, shards)
     paths = [store.shard_path(content_key, shard.file or "-") for shard in shards]
@@ -66,17 +71,13 @@ def pack(
     if missing:
         raise DamagedShards(missing)
     name = layout.archive_name(recipe.dataset_name, recipe.package_version, content_key)
-    with store.scratch() as folder:
-        temporary = folder / name
-        entries = _metadata_entries(content_key, recipe, build, shards, paths)
-        offsets = _write(
-            temporary, entries, shards, paths, _shard_names(recipe.dataset_name, shards)
-        )
-        digest, size = file_sha256(temporary), temporary.stat().st_size
-        failpoint("pack.synced")
-        mark = store.keep_archive(temporary, name)
+    target = folder / name
+    entries = _metadata_entries(content_key, recipe, build, shards, paths)
+    offsets = _write(target, entries, shards, paths, _shard_names(recipe.dataset_name, shards))
+    digest, found = file_sha256(target), target.stat()
+    failpoint("pack.synced")
     records = sum(shard.records for shard in shards)
-    return ArchiveResult(name, size, digest, mark, offsets), records
+    return ArchiveResult(name, found.st_size, digest, mark_of(found), offsets), records
 
 
 def check_bad_share(recipe: Recipe, items: int, shards: Sequence[Any]) -> None:

@@ -6,11 +6,8 @@ import logging
 import threading
 import time
 
-from sqlalchemy import update
-
 from datamill.errors import DatamillError
-from datamill_builder.catalog import Catalog
-from datamill_builder.catalog.schema import datasets
+from datamill_builder.catalog import Catalog, lifecycle
 from datamill_builder.raw import unchanged_in_full
 
 log = logging.getLogger(__name__)
@@ -68,6 +65,4 @@ class RawWatch(threading.Thread):
             return
         log.info("raw data has changed; what was made from it is made anew when it is asked for")
         with self._catalog.write() as change:
-            change.connection.execute(
-                update(datasets).where(datasets.c.raw_marks == marks).values(raw_marks=None)
-            )
+            lifecycle.forget_marks(change, marks)

@@ -12,13 +12,13 @@ from datamill.broker import BatchConsumer, SlotConsumer
 from datamill.errors import DatamillError
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import Catalog, lifecycle
-from datamill_builder.catalog.states import BuildState
+from datamill_builder.catalog import Catalog
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import parse_source
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Identity, Leases
+from datamill_builder.leftovers import drop_leftovers
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
 from datamill_builder.reconciler import Reconciler
@@ -54,7 +54,7 @@ class Builder:
         self._catalog = Catalog(settings.catalog_address)
         store = Store(home / "store")
         store.sweep()
-        _drop_packed_shards(self._catalog, store)
+        drop_leftovers(self._catalog, store)
         self._identity = Identity(home / "builders")
         sources = settings.handler_sources or default_sources()
         environments = Environments(
@@ -162,15 +162,6 @@ class Builder:
         self._handlers.stop_all()
         self._identity.release()
         self._catalog.close()
-
-
-def _drop_packed_shards(catalog: Catalog, store: Store) -> None:
-    """Delete shard files that a builder left behind which was killed right after packing."""
-    for content_key in store.shard_folders():
-        with catalog.read() as connection:
-            build = lifecycle.find_build(connection, content_key)
-        if build is not None and build.state == BuildState.READY:
-            store.drop_shards(content_key)
 
 
 def default_sources() -> tuple[str, ...]:

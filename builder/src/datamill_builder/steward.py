@@ -34,6 +34,7 @@ from datamill_builder.handlers.process import HandlerDied, HandlerFailed, Handle
 from datamill_builder.handlers.sources import SourceUnavailable, UnknownRelease
 from datamill_builder.handlers.wheels import BadWheel, file_sha256
 from datamill_builder.leases import Leases
+from datamill_builder.leftovers import drop_packed_shards
 from datamill_builder.packing import DamagedShards, TooManyBadItems, pack
 from datamill_builder.planning import cut_all
 from datamill_builder.raw import RawVersion, UnknownDataset, raw_version
@@ -139,8 +140,7 @@ class Steward:
                 if claim.kind is TaskKind.RESOLVE:
                     lifecycle.resolve_failed(change, claim, failure)
                 else:
-                    tasks.fail(change, claim, failure.message)
-                    lifecycle.build_failed(change, claim.subject, failure)
+                    lifecycle.work_failed(change, claim, failure)
         except StaleFence:
             log.info("%s: %s was given to another owner", claim.subject[:12], claim.kind)
 
@@ -212,7 +212,7 @@ class Steward:
             log.error("%s is gone", build.archive)
         elif file_sha256(self._store.archive_path(build.archive)) == build.sha256:
             with self._catalog.write() as change:
-                lifecycle.mark_archive(change, content_key, mark)
+                lifecycle.mark_archive(change, build, mark)
         elif self._store.archive_mark(build.archive) == mark:
             log.error("%s is damaged", build.archive)
             self._store.quarantine_archive(build.archive)
@@ -262,13 +262,14 @@ class Steward:
             if not counts:
                 raise HandlerFailed(Reason.BAD_DATA, "the handler found no source items")
             planned = cut_all(folder, counts, recipe.records_per_shard)
-            for split in counts:
-                self._store.keep_plan(folder / f"{split}.jsonl", key, split)
-        failpoint("plan.kept")
-        items = sum(split["items"] for split in counts.values())
-        records = sum(split["records"] for split in counts.values())
-        with self._catalog.write() as change:
-            lifecycle.plan_done(change, claim, features, items, records, planned)
+            items = sum(split["items"] for split in counts.values())
+            records = sum(split["records"] for split in counts.values())
+            with self._catalog.write() as change:
+                lifecycle.plan_done(change, claim, features, items, records, planned)
+                # In the same change: a stale planner moves nothing to where others look.
+                for split in counts:
+                    self._store.keep_plan(folder / f"{split}.jsonl", key, split)
+                failpoint("plan.kept")
         log.info("%s: %d source items, %d shards", key[:12], items, len(planned))
 
     # --- pack ---
@@ -281,17 +282,20 @@ class Steward:
         recipe = self._load_recipe(key)
         self._check_raw_data(recipe)
         try:
-            archive, records = pack(self._store, key, recipe, build, rows)
+            with self._store.scratch() as folder:
+                archive, records = pack(self._store, folder, key, recipe, build, rows)
+                with self._catalog.write() as change:
+                    lifecycle.pack_done(change, claim, archive, records, self._address())
+                    # In the same change: a stale packer moves nothing to where others look.
+                    self._store.keep_archive(folder / archive.name, archive.name)
+                    failpoint("pack.renamed")
         except DamagedShards as damage:
             log.error("%s: %s", key[:12], damage)
             with self._catalog.write() as change:
                 lifecycle.pack_found_damage(change, claim, damage.indexes)
             return
-        failpoint("pack.renamed")
-        with self._catalog.write() as change:
-            lifecycle.pack_done(change, claim, archive, records, self._address())
         failpoint("pack.committed")
-        self._store.drop_shards(key)
+        drop_packed_shards(self._catalog, self._store, key)
         make_room(self._catalog, self._store, self._settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
 

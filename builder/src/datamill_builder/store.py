@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LOCK_NAME = ".lock"
@@ -48,9 +48,10 @@ class Store:
         assert mark is not None
         return mark
 
-    def drop_archive(self, name: str) -> None:
-        """Delete an archive; whoever has it open reads on."""
-        self.archive_path(name).unlink(missing_ok=True)
+    def take_archive(self, name: str, folder: Path) -> None:
+        """Move an archive into a scratch folder, if it is there; whoever has it open reads on."""
+        with suppress(FileNotFoundError):
+            self.archive_path(name).replace(folder / "archive")
 
     def quarantine_archive(self, name: str) -> Path | None:
         """Take a damaged archive out of the public folder; return where it is now."""
@@ -84,9 +85,10 @@ class Store:
         """Delete a shard's file."""
         self.shard_path(content_key, file).unlink(missing_ok=True)
 
-    def drop_shards(self, content_key: str) -> None:
-        """Delete all shard files of a build: they are in its archive now."""
-        shutil.rmtree(self._shards / content_key, ignore_errors=True)
+    def take_shards(self, content_key: str, folder: Path) -> None:
+        """Move all shard files of a build into a scratch folder, if there are any."""
+        with suppress(FileNotFoundError):
+            (self._shards / content_key).replace(folder / "shards")
 
     def shard_folders(self) -> list[str]:
         """Return the content keys that have shard files."""

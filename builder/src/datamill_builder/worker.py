@@ -233,8 +233,7 @@ class ShardWorker:
             log.warning("%s.%d: %s", claim.subject[:12], claim.index, error.traceback.rstrip())
         try:
             with self._catalog.write() as change:
-                tasks.fail(change, claim, failure.message)
-                lifecycle.build_failed(change, claim.subject, failure)
+                lifecycle.work_failed(change, claim, failure)
         except StaleFence:
             log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
 

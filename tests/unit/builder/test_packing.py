@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from datamill.archive import Manifest
-from datamill_builder.packing import DamagedShards, TooManyBadItems, check_bad_share, pack
+from datamill_builder import packing
+from datamill_builder.catalog.lifecycle import ArchiveResult
+from datamill_builder.packing import DamagedShards, TooManyBadItems, check_bad_share
 from datamill_builder.recipe import Recipe
 from datamill_builder.store import Store
 from tests.unit.builder.records import example, write_records
@@ -70,6 +72,16 @@ def make_shards(store: Store, fence: int = 1) -> list[Shard]:
         digest = hashlib.sha256(body).hexdigest()
         shards.append(Shard(number, split, file, 4, len(body), digest))
     return shards
+
+
+def pack(
+    store: Store, key: str, recipe: Recipe, build: Build, shards: list[Shard]
+) -> tuple[ArchiveResult, int]:
+    """Pack, and move the archive to its public name as a steward does."""
+    with store.scratch() as folder:
+        archive, records = packing.pack(store, folder, key, recipe, build, shards)
+        store.keep_archive(folder / archive.name, archive.name)
+    return archive, records
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,19 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.messages: list[Outbound] = []
+        self._moves: list[tuple[str, Sequence[object], str, str]] = []
+
+    def moved(self, table: str, named_by: Sequence[object], origin: str, to: str) -> None:
+        """Log a row's move to another state if, and only if, this change is committed."""
+        self._moves.append((table, named_by, origin, to))
+
+    def log_moves(self) -> None:
+        """Write the log's line of each move; those of tasks are many, and for debugging."""
+        for table, named_by, origin, to in self._moves:
+            level = logging.DEBUG if table == schema.tasks.name else logging.INFO
+            if log.isEnabledFor(level):
+                name = " ".join(str(part)[:12] for part in named_by)
+                log.log(level, "%s %s: %s → %s", table, name, origin, to)
 
     def publish(self, message: Outbound) -> None:
         """Publish a message if, and only if, this change is committed."""
@@ -102,6 +115,7 @@ class Catalog:
                     transaction = Transaction(connection)
                     yield transaction
                     transaction._write_outbox()
+        transaction.log_moves()
         if transaction.messages and self._on_committed:
             self._on_committed(transaction.messages)
 

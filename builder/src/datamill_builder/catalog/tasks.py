@@ -1,9 +1,10 @@
 """Leased work: who does what, fenced.
 
-A claim raises the task's fence. Whatever its owner writes later says `WHERE fence = mine`, so an
-owner that was paused and given up finds its fence stale, and can change nothing. An owner shows
-signs of life by raising `beat`; whoever watches judges by how long *it* has seen the same beat,
-on its own monotonic clock, so that no two clocks are ever compared.
+Work is resolving, planning, the making of each shard, and packing. A claim raises the task's
+fence. Whatever its owner writes later says `WHERE fence = mine`, and the same of the build's
+epoch, so an owner that was paused and given up can change nothing. An owner shows signs of life
+by raising `beat`; whoever watches judges by how long *it* has seen the same beat, on its own
+monotonic clock, so that no two clocks are ever compared.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
 
 from datamill import topology
 from datamill.broker import Outbound
 from datamill.errors import DatamillError
 from datamill_builder.catalog.engine import Transaction
+from datamill_builder.catalog.moves import move
 from datamill_builder.catalog.outbox import new_message_id
 from datamill_builder.catalog.rows import insert_new
 from datamill_builder.catalog.schema import builds, tasks
-from datamill_builder.catalog.states import TaskKind, TaskState
+from datamill_builder.catalog.states import ACTIVE_TASKS, ENDED_TASKS, TaskKind, TaskState
 
 _KEYS = {TaskKind.SHARD: topology.SHARD_KEY, TaskKind.PACK: topology.PACK_KEY}
 
@@ -31,7 +33,10 @@ class StaleFence(DatamillError):
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to do a task, until the fence moves on."""
+    """The right to do a task, until the fence moves on.
+
+    `epoch`: of the build that it is work for; None before there is one.
+    """
 
     task_id: int
     kind: TaskKind
@@ -39,14 +44,16 @@ class Claim:
     index: int
     fence: int
     attempts: int
+    epoch: int | None = None
 
 
-def ensure(change: Transaction, kind: TaskKind, subject: str, indexes: range = range(1)) -> None:
-    """Make tasks pending that are new or have ended, and wake somebody up for each."""
-    for index in indexes:
-        row = {"kind": kind, "subject": subject, "number": index, "state": TaskState.PENDING}
-        insert_new(change.connection, tasks, row)
-    _put_back(change, kind, subject, indexes)
+def ensure(change: Transaction, kind: TaskKind, subject: str, index: int = 0) -> None:
+    """Make a task pending that is new or has ended, and wake somebody up for it."""
+    row = {"kind": kind, "subject": subject, "number": index, "state": TaskState.PENDING}
+    if insert_new(change.connection, tasks, row):
+        wake(change, kind, subject, index)
+        return
+    _restart(change, ENDED_TASKS, _named(kind, subject, index))
 
 
 def add_many(change: Transaction, kind: TaskKind, subject: str, count: int) -> None:
@@ -60,29 +67,23 @@ def add_many(change: Transaction, kind: TaskKind, subject: str, count: int) -> N
         wake(change, kind, subject, index)
 
 
-def _put_back(change: Transaction, kind: TaskKind, subject: str, indexes: range) -> None:
-    table = tasks.c
-    for index in indexes:
-        change.connection.execute(
-            update(tasks)
-            .where(table.kind == kind, table.subject == subject, table.number == index)
-            .where(table.state != TaskState.LEASED)
-            .values(state=TaskState.PENDING, attempts=0, error=None)
-        )
-        wake(change, kind, subject, index)
+def restart_unfinished(change: Transaction, kind: TaskKind, subject: str) -> None:
+    """Make the failed and cancelled tasks of a subject pending again."""
+    which = and_(tasks.c.kind == kind, tasks.c.subject == subject)
+    _restart(change, (TaskState.FAILED, TaskState.CANCELLED), which)
 
 
-def restart_unfinished(change: Transaction, kind: TaskKind, subject: str) -> int:
-    """Make the failed and cancelled tasks of a subject pending again; return how many."""
-    ended = (TaskState.FAILED, TaskState.CANCELLED)
-    indexes = change.connection.scalars(
-        select(tasks.c.number).where(
-            tasks.c.kind == kind, tasks.c.subject == subject, tasks.c.state.in_(ended)
-        )
-    ).all()
-    for index in indexes:
-        _put_back(change, kind, subject, range(index, index + 1))
-    return len(indexes)
+def _restart(
+    change: Transaction, origins: tuple[TaskState, ...], which: ColumnElement[bool]
+) -> None:
+    for origin in origins:
+        rows = move(change, tasks, origin, TaskState.PENDING, which, attempts=0, error=None)
+        for row in sorted(rows, key=lambda row: row.number):
+            wake(change, TaskKind(row.kind), row.subject, row.number)
+
+
+def _named(kind: TaskKind, subject: str, index: int) -> ColumnElement[bool]:
+    return and_(tasks.c.kind == kind, tasks.c.subject == subject, tasks.c.number == index)
 
 
 def wake(change: Transaction, kind: TaskKind, subject: str, index: int = 0) -> None:
@@ -95,12 +96,23 @@ def wake(change: Transaction, kind: TaskKind, subject: str, index: int = 0) -> N
 def claim(
     change: Transaction, kind: TaskKind, subject: str, index: int, owner: str
 ) -> Claim | None:
-    """Claim one task; None where it is not pending."""
-    return _claim(
+    """Pending → leased; None where it is not pending."""
+    table = tasks.c
+    rows = move(
         change,
-        and_(tasks.c.kind == kind, tasks.c.subject == subject, tasks.c.number == index),
-        owner,
+        tasks,
+        TaskState.PENDING,
+        TaskState.LEASED,
+        _named(kind, subject, index),
+        owner=owner,
+        fence=table.fence + 1,
+        attempts=table.attempts + 1,
+        beat=0,
     )
+    if not rows:
+        return None
+    epoch = change.connection.scalar(select(builds.c.epoch).where(builds.c.content_key == subject))
+    return Claim(rows[0].task_id, kind, subject, index, rows[0].fence, rows[0].attempts, epoch)
 
 
 def claim_fair_shard(change: Transaction, owner: str) -> Claim | None:
@@ -128,47 +140,27 @@ def claim_fair_shard(change: Transaction, owner: str) -> Claim | None:
     return None
 
 
-def _claim(change: Transaction, which: object, owner: str) -> Claim | None:
-    table = tasks.c
-    row = change.connection.execute(
-        update(tasks)
-        .where(which, table.state == TaskState.PENDING)  # type: ignore[arg-type]
-        .values(
-            state=TaskState.LEASED,
-            owner=owner,
-            fence=table.fence + 1,
-            attempts=table.attempts + 1,
-            beat=0,
-        )
-        .returning(
-            table.task_id, table.kind, table.subject, table.number, table.fence, table.attempts
-        )
-    ).first()
-    if row is None:
-        return None
-    return Claim(row.task_id, TaskKind(row.kind), row.subject, row.number, row.fence, row.attempts)
+def _mine(claim: Claim) -> ColumnElement[bool]:
+    return and_(tasks.c.task_id == claim.task_id, tasks.c.fence == claim.fence)
 
 
-def _mine(claim: Claim) -> object:
-    return and_(
-        tasks.c.task_id == claim.task_id,
-        tasks.c.fence == claim.fence,
-        tasks.c.state == TaskState.LEASED,
-    )
-
-
-def _settle(change: Transaction, claim: Claim, **values: object) -> None:
-    done = change.connection.execute(update(tasks).where(_mine(claim)).values(**values))  # type: ignore[arg-type]
-    if done.rowcount != 1:
+def _settle(change: Transaction, claim: Claim, to: TaskState, **values: object) -> None:
+    which = [_mine(claim)]
+    if claim.epoch is not None:
+        its_build = and_(builds.c.content_key == claim.subject, builds.c.epoch == claim.epoch)
+        which.append(select(builds.c.epoch).where(its_build).exists())
+    if not move(change, tasks, TaskState.LEASED, to, *which, owner=None, **values):
         raise StaleFence
 
 
 def beat(change: Transaction, claims: list[Claim]) -> list[Claim]:
     """Show a sign of life for each claim; return those that are no longer held."""
     lost = []
-    for held in claims:
+    for held in sorted(claims, key=lambda claim: claim.task_id):  # as all who lock several
         done = change.connection.execute(
-            update(tasks).where(_mine(held)).values(beat=tasks.c.beat + 1)  # type: ignore[arg-type]
+            update(tasks)
+            .where(_mine(held), tasks.c.state == TaskState.LEASED)
+            .values(beat=tasks.c.beat + 1)
         )
         if done.rowcount != 1:
             lost.append(held)
@@ -177,47 +169,45 @@ def beat(change: Transaction, claims: list[Claim]) -> list[Claim]:
 
 def complete(change: Transaction, claim: Claim) -> None:
     """Leased → done; raises `StaleFence`."""
-    _settle(change, claim, state=TaskState.DONE, owner=None, error=None)
+    _settle(change, claim, TaskState.DONE, error=None)
 
 
 def hand_back(change: Transaction, claim: Claim) -> None:
     """Leased → pending, without counting the attempt; raises `StaleFence`."""
-    _settle(change, claim, state=TaskState.PENDING, owner=None, attempts=tasks.c.attempts - 1)
+    _settle(change, claim, TaskState.PENDING, attempts=tasks.c.attempts - 1)
     wake(change, claim.kind, claim.subject, claim.index)
 
 
 def try_again(change: Transaction, claim: Claim, error: str) -> None:
     """Leased → pending after an attempt that went wrong; raises `StaleFence`."""
-    _settle(change, claim, state=TaskState.PENDING, owner=None, error=error)
+    _settle(change, claim, TaskState.PENDING, error=error)
     wake(change, claim.kind, claim.subject, claim.index)
 
 
 def fail(change: Transaction, claim: Claim, error: str) -> None:
     """Leased → failed; raises `StaleFence`."""
-    _settle(change, claim, state=TaskState.FAILED, owner=None, error=error)
+    _settle(change, claim, TaskState.FAILED, error=error)
 
 
 def cancel_all(change: Transaction, subject: str) -> None:
     """Pending or leased → cancelled, for all tasks of a subject; owners find their fence stale."""
-    change.connection.execute(
-        update(tasks)
-        .where(tasks.c.subject == subject)
-        .where(tasks.c.state.in_((TaskState.PENDING, TaskState.LEASED)))
-        .values(state=TaskState.CANCELLED, fence=tasks.c.fence + 1, owner=None)
-    )
+    table = tasks.c
+    mine = table.subject == subject
+    active = select(table.task_id).where(mine, table.state.in_(ACTIVE_TASKS))
+    change.connection.execute(active.order_by(table.task_id).with_for_update()).all()
+    for origin in ACTIVE_TASKS:
+        cancelled = TaskState.CANCELLED
+        move(change, tasks, origin, cancelled, mine, fence=table.fence + 1, owner=None)
 
 
 def take_from(change: Transaction, lost: list[LeasedTask]) -> None:
     """Leased → pending for tasks whose owner shows no sign of life since they were seen."""
-    for seen in lost:
-        row = change.connection.execute(
-            update(tasks)
-            .where(tasks.c.task_id == seen.task_id, tasks.c.fence == seen.fence)
-            .where(tasks.c.beat == seen.beat, tasks.c.state == TaskState.LEASED)
-            .values(state=TaskState.PENDING, owner=None)
-            .returning(tasks.c.kind, tasks.c.subject, tasks.c.number)
-        ).first()
-        if row is not None:
+    table = tasks.c
+    for seen in sorted(lost, key=lambda seen: seen.task_id):
+        unchanged = and_(
+            table.task_id == seen.task_id, table.fence == seen.fence, table.beat == seen.beat
+        )
+        for row in move(change, tasks, TaskState.LEASED, TaskState.PENDING, unchanged, owner=None):
             wake(change, TaskKind(row.kind), row.subject, row.number)
 
 

@@ -3,7 +3,7 @@
 Every function works inside one transaction: state and messages change together or not at all.
 """
 
-from datamill_builder.catalog.lifecycle.endings import build_failed, cancel, evicted
+from datamill_builder.catalog.lifecycle.endings import build_failed, cancel, evicted, work_failed
 from datamill_builder.catalog.lifecycle.find import (
     aliases,
     builds_before,
@@ -11,6 +11,9 @@ from datamill_builder.catalog.lifecycle.find import (
     find_dataset,
     find_shards,
     finished,
+    hold_aliases,
+    hold_build,
+    hold_dataset,
     public_url,
 )
 from datamill_builder.catalog.lifecycle.making import (
@@ -27,6 +30,7 @@ from datamill_builder.catalog.lifecycle.requested import (
     accept_new,
     answer_failed,
     answer_ready,
+    forget_marks,
     log_request,
     resolve_again,
     wait_for,
@@ -68,7 +72,11 @@ __all__ = [
     "find_dataset",
     "find_shards",
     "finished",
+    "forget_marks",
     "forget_shards",
+    "hold_aliases",
+    "hold_build",
+    "hold_dataset",
     "log_request",
     "mark_archive",
     "pack_done",
@@ -83,4 +91,5 @@ __all__ = [
     "shard_done",
     "storable",
     "wait_for",
+    "work_failed",
 ]

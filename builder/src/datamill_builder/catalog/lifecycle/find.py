@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Row, bindparam, func, or_, select
 
+from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.schema import builds, datasets, meta, shards
 from datamill_builder.catalog.states import ACTIVE_BUILDS
 
 # Written once: putting a statement together takes longer than SQLite takes to answer it.
 _DATASET = select(datasets).where(datasets.c.dataset_id == bindparam("dataset_id"))
 _BUILD = select(builds).where(builds.c.content_key == bindparam("content_key"))
+_ALIASES = (
+    select(datasets.c.dataset_id)
+    .where(datasets.c.content_key == bindparam("content_key"))
+    .order_by(datasets.c.dataset_id)
+)
+# SQLite has one writer at a time, and leaves the words for locking out.
+_HELD_DATASET = _DATASET.with_for_update()
+_HELD_BUILD = _BUILD.with_for_update()
+_HELD_ALIASES = (
+    select(datasets.c.dataset_id)
+    .where(
+        or_(
+            datasets.c.content_key == bindparam("content_key"),
+            datasets.c.dataset_id == bindparam("beside"),
+        )
+    )
+    .order_by(datasets.c.dataset_id)
+    .with_for_update()
+)
 
 
 def find_dataset(connection: Connection, dataset_id: str) -> Row[Any] | None:
@@ -22,6 +42,32 @@ def find_dataset(connection: Connection, dataset_id: str) -> Row[Any] | None:
 def find_build(connection: Connection, content_key: str) -> Row[Any] | None:
     """Return the row of a build."""
     return connection.execute(_BUILD, {"content_key": content_key}).first()
+
+
+def hold_dataset(change: Transaction, dataset_id: str) -> Row[Any] | None:
+    """Return the row of a dataset id, which nobody else can change until this change ends."""
+    return change.connection.execute(_HELD_DATASET, {"dataset_id": dataset_id}).first()
+
+
+def hold_build(change: Transaction, content_key: str) -> Row[Any] | None:
+    """Return the row of a build, which nobody else can change until this change ends.
+
+    Where several builders share a database, all lock in this order, so that no two wait for each
+    other: builds, their dataset ids (several in the ids' order), tasks.
+    """
+    return change.connection.execute(_HELD_BUILD, {"content_key": content_key}).first()
+
+
+def hold_aliases(change: Transaction, content_key: str, beside: str | None = None) -> list[str]:
+    """Return the dataset ids that mean a build; whoever asks for one waits for this change.
+
+    `beside`: one that does not yet, and is held with them.
+
+    So a request sees a build either before it ends, and is counted among those who are told, or
+    after, and is answered at once.
+    """
+    which = {"content_key": content_key, "beside": beside}
+    return list(change.connection.scalars(_HELD_ALIASES, which))
 
 
 def find_shards(connection: Connection, content_key: str) -> list[Row[Any]]:
@@ -44,13 +90,7 @@ def finished(connection: Connection, content_key: str) -> tuple[int, int]:
 
 def aliases(connection: Connection, content_key: str) -> list[str]:
     """Return the dataset ids that mean a build."""
-    return list(
-        connection.scalars(
-            select(datasets.c.dataset_id)
-            .where(datasets.c.content_key == content_key)
-            .order_by(datasets.c.dataset_id)
-        )
-    )
+    return list(connection.scalars(_ALIASES, {"content_key": content_key}))
 
 
 def public_url(connection: Connection) -> str | None:

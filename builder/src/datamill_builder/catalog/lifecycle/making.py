@@ -6,21 +6,22 @@ import json
 import time
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Row, delete, func, select, update
 
 from datamill.events import Event, ShardDone
 from datamill_builder.catalog import tasks
 from datamill_builder.catalog.engine import Transaction
-from datamill_builder.catalog.lifecycle.changes import nobody_waits, set_build, tell_all
+from datamill_builder.catalog.lifecycle.changes import move_build, nobody_waits, tell_all
 from datamill_builder.catalog.lifecycle.find import (
     find_build,
+    hold_build,
 )
 from datamill_builder.catalog.lifecycle.results import (
     ArchiveResult,
     ShardResult,
 )
 from datamill_builder.catalog.lifecycle.told import ready_event
-from datamill_builder.catalog.schema import shards
+from datamill_builder.catalog.schema import builds, shards
 from datamill_builder.catalog.states import BuildState, TaskKind
 
 
@@ -28,14 +29,18 @@ def shard_done(
     change: Transaction, claim: tasks.Claim, result: ShardResult, public_url: str
 ) -> None:
     """Record a finished shard; the last one makes the build ready for packing."""
+    # Held from the start: of two last shards, one has to see the other.
+    build = hold_build(change, claim.subject)
+    assert build is not None
     tasks.complete(change, claim)
-    _record_shard(change, claim.subject, claim.index, result, public_url)
-    pack_when_complete(change, claim.subject)
+    _record_shard(change, build, claim.index, result, public_url)
+    pack_when_complete(change, claim.subject, claim.epoch)
 
 
 def _record_shard(
-    change: Transaction, key: str, index: int, result: ShardResult, public_url: str
+    change: Transaction, build: Row[Any], index: int, result: ShardResult, public_url: str
 ) -> None:
+    key = build.content_key
     shard = change.connection.execute(
         update(shards)
         .where(shards.c.content_key == key, shards.c.number == index)
@@ -50,8 +55,6 @@ def _record_shard(
         )
         .returning(shards.c.split)
     ).one()
-    build = find_build(change.connection, key)
-    assert build is not None
 
     def event(dataset_id: str) -> Event:
         return ShardDone(
@@ -82,6 +85,7 @@ def classic_done(
         {"content_key": key, "number": i, "split": "train", "plan_offset": 0, "plan_bytes": 0}
         for i in rest
     ]
+    hold_build(change, key)
     change.connection.execute(
         delete(shards).where(shards.c.content_key == key, shards.c.number > 0)
     )
@@ -89,19 +93,25 @@ def classic_done(
         change.connection.execute(shards.insert(), rows)
     said = json.dumps({"features": features, "labels": {}}) if features else None
     records = sum(result.records for result in results)
-    set_build(change, key, shards=len(results), records_estimate=records, features=said)
+    change.connection.execute(
+        update(builds)
+        .where(builds.c.content_key == key)
+        .values(shards=len(results), records_estimate=records, features=said)
+    )
+    build = find_build(change.connection, key)
+    assert build is not None
     for index in rest:
-        _record_shard(change, key, index, results[index], public_url)
+        _record_shard(change, build, index, results[index], public_url)
     shard_done(change, claim, results[0], public_url)
 
 
-def pack_when_complete(change: Transaction, content_key: str) -> None:
+def pack_when_complete(change: Transaction, content_key: str, epoch: int | None) -> None:
     """Building → packing, if no shard is missing."""
     missing = change.connection.scalar(
         select(func.count()).where(shards.c.content_key == content_key, shards.c.sha256.is_(None))
     )
     if not missing:
-        set_build(change, content_key, state=BuildState.PACKING)
+        move_build(change, content_key, BuildState.BUILDING, BuildState.PACKING, epoch)
         tasks.ensure(change, TaskKind.PACK, content_key)
 
 
@@ -119,32 +129,41 @@ def forget_shards(change: Transaction, content_key: str, indexes: list[int]) -> 
             .where(shards.c.content_key == content_key, shards.c.number == index)
             .values(file=None, sha256=None, archive_offset=None)
         )
-        tasks.ensure(change, TaskKind.SHARD, content_key, range(index, index + 1))
+        tasks.ensure(change, TaskKind.SHARD, content_key, index)
 
 
 def pack_found_damage(change: Transaction, claim: tasks.Claim, indexes: list[int]) -> None:
     """Packing → building: some shards' files are gone or damaged."""
+    key = claim.subject
+    hold_build(change, key)
     tasks.complete(change, claim)
-    set_build(change, claim.subject, state=BuildState.BUILDING)
-    forget_shards(change, claim.subject, indexes)
+    move_build(change, key, BuildState.PACKING, BuildState.BUILDING, claim.epoch)
+    forget_shards(change, key, indexes)
 
 
 def pack_done(
     change: Transaction, claim: tasks.Claim, archive: ArchiveResult, records: int, public_url: str
 ) -> None:
-    """Packing → ready."""
-    tasks.complete(change, claim)
+    """Packing → ready.
+
+    The caller moves the archive to its public name in the same change, after this: as long as
+    the change is open, nobody else can have begun, or ended, the build anew.
+    """
     key = claim.subject
+    hold_build(change, key)
+    tasks.complete(change, claim)
     for index, offset in enumerate(archive.offsets):
         change.connection.execute(
             update(shards)
             .where(shards.c.content_key == key, shards.c.number == index)
             .values(archive_offset=offset, file=None)
         )
-    set_build(
+    move_build(
         change,
         key,
-        state=BuildState.READY,
+        BuildState.PACKING,
+        BuildState.READY,
+        claim.epoch,
         archive=archive.name,
         bytes=archive.bytes,
         sha256=archive.sha256,
@@ -158,6 +177,15 @@ def pack_done(
     nobody_waits(change, key)
 
 
-def mark_archive(change: Transaction, content_key: str, mark: str | None) -> None:
-    """Note by what the archive's file, whose bytes were just checked, is known again."""
-    set_build(change, content_key, archive_mark=mark)
+def mark_archive(change: Transaction, build: Row[Any], mark: str) -> None:
+    """Note by what the archive's file, whose bytes were just checked, is known again.
+
+    Nothing where it is another archive by now than that of `build`.
+    """
+    table = builds.c
+    change.connection.execute(
+        update(builds)
+        .where(table.content_key == build.content_key, table.epoch == build.epoch)
+        .where(table.state == BuildState.READY)
+        .values(archive_mark=mark)
+    )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import Row, bindparam, update
+from sqlalchemy import Row, bindparam, select, update
 
 from datamill.events import Accepted
 from datamill.request import Request, canonical_json
 from datamill_builder.catalog import tasks
 from datamill_builder.catalog.engine import Transaction
+from datamill_builder.catalog.lifecycle.changes import move_dataset
 from datamill_builder.catalog.lifecycle.find import (
     builds_before,
     find_build,
+    hold_dataset,
 )
 from datamill_builder.catalog.lifecycle.results import (
     Failure,
@@ -80,20 +82,33 @@ def wait_for(change: Transaction, dataset_id: str, waiting: int) -> None:
 
 
 def resolve_again(change: Transaction, dataset_id: str) -> None:
-    """Any state → resolving: its raw data changed, or it failed and is asked for again."""
-    change.connection.execute(
-        update(datasets)
-        .where(datasets.c.dataset_id == dataset_id)
-        .values(
-            state=DatasetState.RESOLVING,
-            content_key=None,
-            raw_marks=None,
-            reason=None,
-            message=None,
-            retryable=None,
-        )
+    """Resolved or failed → resolving: its raw data changed, or it is asked for again."""
+    row = hold_dataset(change, dataset_id)
+    assert row is not None
+    move_dataset(
+        change,
+        dataset_id,
+        DatasetState(row.state),
+        DatasetState.RESOLVING,
+        content_key=None,
+        raw_marks=None,
+        reason=None,
+        message=None,
+        retryable=None,
     )
     tasks.ensure(change, TaskKind.RESOLVE, dataset_id)
+
+
+def forget_marks(change: Transaction, raw_marks: str) -> None:
+    """Note that raw data is not what these marks say: what was made of it is resolved anew.
+
+    Not at once but when it is asked for; a dataset id that was resolved anew meanwhile has marks
+    of its own.
+    """
+    marked = datasets.c.raw_marks == raw_marks
+    held = select(datasets.c.dataset_id).where(marked).order_by(datasets.c.dataset_id)
+    change.connection.execute(held.with_for_update()).all()
+    change.connection.execute(update(datasets).where(marked).values(raw_marks=None))
 
 
 def answer_ready(change: Transaction, dataset_id: str, build: Row[Any], public_url: str) -> None:

@@ -6,16 +6,19 @@ import json
 import time
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import Row
 
 from datamill_builder.catalog import tasks
 from datamill_builder.catalog.engine import Transaction
-from datamill_builder.catalog.lifecycle.changes import set_build, tell_all
+from datamill_builder.catalog.lifecycle.changes import move_build, move_dataset, tell_all
+from datamill_builder.catalog.lifecycle.endings import end_resolving
 from datamill_builder.catalog.lifecycle.find import (
     find_build,
+    hold_aliases,
+    hold_build,
+    hold_dataset,
 )
 from datamill_builder.catalog.lifecycle.making import pack_when_complete
-from datamill_builder.catalog.lifecycle.requested import answer_failed
 from datamill_builder.catalog.lifecycle.results import (
     Failure,
     PlannedShard,
@@ -23,26 +26,15 @@ from datamill_builder.catalog.lifecycle.results import (
 from datamill_builder.catalog.lifecycle.told import planned_event
 from datamill_builder.catalog.outbox import tell
 from datamill_builder.catalog.rows import insert_new
-from datamill_builder.catalog.schema import builds, datasets, shards
+from datamill_builder.catalog.schema import builds, shards
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind
 
 
 def resolve_failed(change: Transaction, claim: tasks.Claim, failure: Failure) -> None:
-    """Resolving → failed."""
+    """Resolving → failed; raises `StaleFence`."""
+    hold_dataset(change, claim.subject)
     tasks.fail(change, claim, failure.message)
-    change.connection.execute(
-        update(datasets)
-        .where(datasets.c.dataset_id == claim.subject)
-        .values(
-            state=DatasetState.FAILED,
-            reason=failure.reason,
-            message=failure.message,
-            retryable=failure.retryable,
-            failed_at=time.time(),
-            waiting=0,
-        )
-    )
-    answer_failed(change, claim.subject, failure)
+    end_resolving(change, claim.subject, failure)
 
 
 def resolved(
@@ -54,9 +46,9 @@ def resolved(
 ) -> Row[Any]:
     """Resolving → resolved: the dataset id is an alias of a build, which is begun if need be.
 
-    Returns the build. The caller answers if that is ready already.
+    Returns the build, which is held: until this change ends, nobody else moves it. The caller
+    answers if it is ready already, and begins it again if it has ended.
     """
-    tasks.complete(change, claim)
     row = {
         "content_key": content_key,
         "dataset_name": recipe["dataset_name"],
@@ -66,15 +58,20 @@ def resolved(
         "created_at": time.time(),
     }
     new = insert_new(change.connection, builds, row)
-    change.connection.execute(
-        update(datasets)
-        .where(datasets.c.dataset_id == claim.subject)
-        .values(state=DatasetState.RESOLVED, content_key=content_key, raw_marks=raw_marks)
+    build = hold_build(change, content_key)
+    assert build is not None
+    hold_aliases(change, content_key, claim.subject)
+    tasks.complete(change, claim)
+    move_dataset(
+        change,
+        claim.subject,
+        DatasetState.RESOLVING,
+        DatasetState.RESOLVED,
+        content_key=content_key,
+        raw_marks=raw_marks,
     )
     if new:
         tasks.ensure(change, TaskKind.PLAN, content_key)
-    build = find_build(change.connection, content_key)
-    assert build is not None
     if build.state in (BuildState.BUILDING, BuildState.PACKING):
         tell(change, planned_event(build, claim.subject))
     return build
@@ -88,9 +85,10 @@ def plan_done(
     records: int,
     planned: list[PlannedShard],
 ) -> None:
-    """Planning → building."""
-    tasks.complete(change, claim)
+    """Planning → building; raises `StaleFence`."""
     key = claim.subject
+    hold_build(change, key)
+    tasks.complete(change, claim)
     rows = [
         {
             "content_key": key,
@@ -103,10 +101,12 @@ def plan_done(
     ]
     change.connection.execute(shards.insert(), rows)
     tasks.add_many(change, TaskKind.SHARD, key, len(rows))
-    set_build(
+    move_build(
         change,
         key,
-        state=BuildState.BUILDING,
+        BuildState.PLANNING,
+        BuildState.BUILDING,
+        claim.epoch,
         features=json.dumps(features) if features else None,
         items=items,
         records_estimate=records,
@@ -123,13 +123,15 @@ def build_again(change: Transaction, content_key: str) -> None:
 
     A shard counts as finished only while its file is there: see `forget_shards`.
     """
-    build = find_build(change.connection, content_key)
+    build = hold_build(change, content_key)
     assert build is not None
     planned = build.shards is not None
-    set_build(
+    move_build(
         change,
         content_key,
-        state=BuildState.BUILDING if planned else BuildState.PLANNING,
+        BuildState(build.state),
+        BuildState.BUILDING if planned else BuildState.PLANNING,
+        build.epoch,
         epoch=build.epoch + 1,
         sha256=None,
         reason=None,
@@ -143,4 +145,4 @@ def build_again(change: Transaction, content_key: str) -> None:
         return
     tell_all(change, content_key, lambda dataset_id: planned_event(build, dataset_id))
     tasks.restart_unfinished(change, TaskKind.SHARD, content_key)
-    pack_when_complete(change, content_key)
+    pack_when_complete(change, content_key, build.epoch + 1)
