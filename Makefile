@@ -5,10 +5,10 @@ BIN := .venv/bin
 PARALLEL := -n auto --dist loadfile
 SOURCES := client/src producer/src builder/src notifier/src handlers/src
 
-.PHONY: help setup demo test test-unit lint bench lock clean
+.PHONY: help setup demo test test-unit test-brokers lint bench lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv with everything in it, the handlers wheel, and RabbitMQ if there is none
 	@sh scripts/setup.sh
@@ -21,6 +21,9 @@ test: lint ## all checks and all tests; PYTEST_ARGS="-k name" picks some
 
 test-unit: setup ## the tests that need no broker
 	@$(BIN)/python -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
+
+test-brokers: setup ## the tests of broker and flows on this RabbitMQ and on newer ones
+	@$(BIN)/python scripts/brokers.py $(PARALLEL) $(PYTEST_ARGS)
 
 lint: setup ## style, types and the directions of imports
 	@$(BIN)/ruff check
