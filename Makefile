@@ -23,7 +23,7 @@ test-unit: setup ## the tests that need no broker
 	@$(BIN)/python -m pytest $(PARALLEL) tests/unit $(PYTEST_ARGS)
 
 test-brokers: setup ## the tests of broker and flows on this RabbitMQ and on newer ones
-	@$(BIN)/python scripts/brokers.py $(PARALLEL) $(PYTEST_ARGS)
+	@$(BIN)/python scripts/brokers.py $(PARALLEL) -m "not long" $(PYTEST_ARGS)
 
 lint: setup ## style, types and the directions of imports
 	@$(BIN)/ruff check
