@@ -41,15 +41,20 @@ class Apt:
             (work / "sources/release.sources").write_text(sources, encoding="utf-8")
             self._options += ["-o", "Dir::Etc::sourcelist=/dev/null"]
             self._options += ["-o", f"Dir::Etc::sourceparts={work / 'sources'}"]
-        # One broken source of many fails the update; what counts is that the packages come.
-        self._updated = finish(["apt-get", "-qq", *self._options, "update"], work, environment)
+        self._updates: list[subprocess.CompletedProcess[str]] = []
+
+    def update(self) -> None:
+        """Fetch the lists of packages."""
+        command = ["apt-get", "-qq", *self._options, "update"]
+        # One broken source of many fails it; what counts is that the packages come.
+        self._updates.append(finish(command, self._work, self._environment))
 
     def download(self, packages: Sequence[str]) -> None:
         """Fetch packages; raise `NoRabbitMQ` with apt's first complaint where one can't be had."""
         command = ["apt-get", "-qq", *self._options, "download", *packages]
         fetched = finish(command, self._work, self._environment)
         if fetched.returncode:
-            reason = first_complaint(fetched, self._updated)
+            reason = first_complaint(fetched, *self._updates)
             raise NoRabbitMQ(f"apt-get could not fetch RabbitMQ ({reason})")
 
     def with_dependencies(self, package: str, followed: re.Pattern[str]) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datamill_producer.rabbitmq.apt import Apt, finish, first_complaint
@@ -62,12 +62,12 @@ def provide(root: Path, environment: Mapping[str, str], release: str = "") -> In
 
 
 def _unpack(work: Path, root: Path, environment: Mapping[str, str], release: str) -> None:
+    apt = Apt(work, environment, sources_of(release, environment) if release else "")
+    apt.update()
+    packages: Sequence[str] = PACKAGES
     if release:
-        apt = Apt(work, environment, sources_of(release, environment))
-        apt.download(apt.with_dependencies("rabbitmq-server", ERLANG_AND_LIBRARIES))
-    else:
-        apt = Apt(work, environment)
-        apt.download(PACKAGES)
+        packages = apt.with_dependencies("rabbitmq-server", ERLANG_AND_LIBRARIES)
+    apt.download(packages)
     apt.unpack(root)
 
 

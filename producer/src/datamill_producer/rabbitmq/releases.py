@@ -17,7 +17,7 @@ ROLLING_NAMES = frozenset({"oldstable", "stable", "testing", "unstable", "sid"})
 
 _ONE_LINE = re.compile(r"\s*deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<rest>.+)")
 _ABBREVIATED = {"arch": "architectures"}
-_ASK = ("LISTS", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d")
+_ASK = ("LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d")
 
 Source = dict[str, str]
 """The fields of a deb822 stanza; the names are in lower case, they mean the same in any."""
@@ -75,7 +75,7 @@ def _source_files(environment: Mapping[str, str]) -> list[Path]:
     ).stdout
     places = dict(word.split("=", 1) for word in shlex.split(said))
     parts = Path(places.get("PARTS", "-"))
-    files = [Path(places.get("LISTS", "-")), *sorted(parts.glob("*.list"))]
+    files = [Path(places.get("LIST", "-")), *sorted(parts.glob("*.list"))]
     return [path for path in (*files, *sorted(parts.glob("*.sources"))) if path.is_file()]
 
 
