@@ -5,10 +5,10 @@ BIN := .venv/bin
 PARALLEL := -n auto --dist loadfile
 SOURCES := client/src producer/src builder/src notifier/src handlers/src
 
-.PHONY: help setup demo test test-unit faults soak lint bench lock clean
+.PHONY: help setup demo test test-unit test-brokers faults soak lint bench lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## make .venv with everything in it, the handlers wheel, and RabbitMQ if there is none
 	@sh scripts/setup.sh
@@ -33,6 +33,9 @@ SEED ?= 1
 soak: setup ## faults at random for MINUTES=n, as SEED=n says; goes into docs/faults.md
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED) $(SOAK_ARGS)
 	@$(BIN)/python -m tests.faults.report
+
+test-brokers: setup ## the tests of broker and flows on this RabbitMQ and on newer ones
+	@$(BIN)/python scripts/brokers.py $(PARALLEL) -m "not long" $(PYTEST_ARGS)
 
 lint: setup ## style, types and the directions of imports
 	@$(BIN)/ruff check

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 import uv
 
-from datamill_producer.rabbitmq import NoRabbitMQ, PrivateNode, ensure_installation
+from datamill_producer.rabbitmq import (
+    Installation,
+    NoRabbitMQ,
+    PrivateNode,
+    ensure_installation,
+)
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
 
@@ -19,6 +24,8 @@ from tests.support.listener import PlainClient
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+VERSION_SETTING = "DATAMILL_TEST_RABBITMQ_VERSION"
+"""The version of RabbitMQ that the run is for, where it is for a certain one."""
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
@@ -31,16 +38,24 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
-    """One RabbitMQ node for the whole run."""
+def installation() -> Installation:
+    """The RabbitMQ server that all nodes of the run are made of."""
     try:
-        installation = ensure_installation(log=print)
+        return ensure_installation(log=print)
     except NoRabbitMQ as error:
-        if os.environ.get("CI"):
+        if os.environ.get("CI") or os.environ.get(VERSION_SETTING):
             raise
         pytest.skip(f"needs RabbitMQ: {error}")
+
+
+@pytest.fixture(scope="session")
+def node(
+    installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateNode]:
+    """One RabbitMQ node for the whole run, of the version that the run is for."""
     with PrivateNode(tmp_path_factory.mktemp("node"), installation) as running:
-        running.start()
+        # `make test-brokers` would otherwise show nothing where it got the wrong server.
+        assert running.version() == os.environ.get(VERSION_SETTING, running.version())
         yield running
 
 

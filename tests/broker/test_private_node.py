@@ -16,28 +16,11 @@ import pika
 import pytest
 from pika.exceptions import ProbableAuthenticationError
 
-from datamill_producer.rabbitmq import (
-    FolderInUse,
-    Installation,
-    NodeFailed,
-    PrivateNode,
-    find_installation,
-)
+from datamill_producer.rabbitmq import FolderInUse, Installation, NodeFailed, PrivateNode
 
 QUEUE = "kept"
 DEFAULT_PORTS = (4369, 5672, 15672, 25672)
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-
-
-@pytest.fixture(scope="module")
-def installation() -> Installation:
-    found = find_installation()
-    if found is None:
-        reason = "no RabbitMQ server here: `make setup` provides one"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 @pytest.fixture

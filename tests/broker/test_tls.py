@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import trustme
 from datamill import topology
 from datamill.broker import Publisher, connect
 from datamill.errors import BrokerRefused
-from datamill_producer.rabbitmq import PrivateNode, ensure_installation
+from datamill_producer.rabbitmq import Installation, PrivateNode
 from datamill_producer.rabbitmq.ports import kept_ports
 
 
@@ -29,7 +31,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tls_url(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def tls_url(
+    authority: Path, installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The address of a node that speaks TLS as well."""
     folder = tmp_path_factory.mktemp("tls-node")
     port = kept_ports(folder / "tls-port.json", ["tls"])["tls"]
@@ -39,11 +43,18 @@ def tls_url(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         f"ssl_options.certfile = {authority / 'cert.pem'}\n"
         f"ssl_options.keyfile = {authority / 'key.pem'}\n"
     )
-    with PrivateNode(folder, ensure_installation(log=print), conf=conf) as node:
-        node.start()
+    with PrivateNode(folder, installation, conf=conf) as node:
+        while not _listens(port):  # 4.x opens this port after the other
+            assert node.alive()
+            time.sleep(0.02)
         yield node.url.replace("amqp://", "amqps://").replace(
             f"127.0.0.1:{node.ports['amqp']}", f"localhost:{port}"
         )
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_trusted_certificate_is_accepted(

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -15,10 +16,12 @@ from datamill_producer.rabbitmq import (
     Installation,
     NoRabbitMQ,
     ensure_installation,
+    ensure_release,
     find_installation,
 )
 from datamill_producer.rabbitmq.configuration import password_hash
 from datamill_producer.rabbitmq.debian import PACKAGES
+from datamill_producer.rabbitmq.releases import distribution
 
 NOWHERE: tuple[str, ...] = ()
 
@@ -133,29 +136,36 @@ def test_password_hash_is_rabbitmqs() -> None:
 class Archive:
     """A package archive in a folder, with packages of the right names and next to nothing in."""
 
+    CONTENTS: ClassVar[dict[str, list[str]]] = {
+        "rabbitmq-server": ["rabbitmq/bin/rabbitmq-server", "rabbitmq/bin/rabbitmq-env"],
+        "erlang-base": ["erlang/bin/epmd", "erlang/bin/start", "erlang/erts-1/bin/start"],
+    }
+
     def __init__(self, folder: Path, erl: str = 'test "$1" = -noinput') -> None:
         self.folder = folder
-        contents = {
-            "rabbitmq-server": ["rabbitmq/bin/rabbitmq-server", "rabbitmq/bin/rabbitmq-env"],
-            "erlang-base": ["erlang/bin/epmd", "erlang/bin/start", "erlang/erts-1/bin/start"],
-        }
-        index = [self._package(name, contents.get(name, []), erl) for name in PACKAGES]
-        (folder / "Packages").write_text("\n".join(index), encoding="utf-8")
+        self._erl = erl
+        self._write(folder, [self._package(name) for name in PACKAGES], "./")
+
+    def _write(self, index_folder: Path, index: list[str], suite: str) -> None:
+        folder = self.folder
+        index_folder.mkdir(parents=True, exist_ok=True)
+        (index_folder / "Packages").write_text("\n".join(index), encoding="utf-8")
         sources = folder / "sources.list"
-        sources.write_text(f"deb [trusted=yes] file:{folder} ./\n", encoding="utf-8")
+        sources.write_text(f"deb [trusted=yes] file:{folder} {suite}\n", encoding="utf-8")
         (folder / "apt.conf").write_text(
             f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "-";\n', encoding="utf-8"
         )
 
-    def _package(self, name: str, files: list[str], erl: str) -> str:
+    def _package(self, name: str, depends: str = "") -> str:
         tree = self.folder / "trees" / name
-        for file in files:
+        for file in self.CONTENTS.get(name, []):
             program(tree / "usr/lib" / file, "ROOTDIR=/usr/lib/erlang")
         if name == "erlang-base":
             for folder in ("bin", "erts-1/bin"):
-                program(tree / "usr/lib/erlang" / folder / "erl", f"# /usr/lib/erlang\n{erl}")
+                program(tree / "usr/lib/erlang" / folder / "erl", f"# /usr/lib/erlang\n{self._erl}")
         control = f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: T <t@t.invalid>\n"
-        (tree / "DEBIAN").mkdir(parents=True)
+        control += f"Depends: {depends}\n" if depends else ""
+        (tree / "DEBIAN").mkdir(parents=True, exist_ok=True)
         (tree / "DEBIAN/control").write_text(control + "Description: t\n", encoding="utf-8")
         package = self.folder / f"{name}_1_all.deb"
         subprocess.run(
@@ -172,6 +182,57 @@ class Archive:
             "XDG_CACHE_HOME": str(cache),
             "APT_CONFIG": str(self.folder / "apt.conf"),
         }
+
+
+class ReleaseArchive(Archive):
+    """The archive of a distribution that has a newer release, called `newer`, too."""
+
+    CONTENTS: ClassVar[dict[str, list[str]]] = {**Archive.CONTENTS, "procps": ["procps/top"]}
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        loader = folder / "trees/libc6/usr/lib/some-linux-gnu/ld-linux-some.so.2"
+        program(loader, 'echo "$@"')
+        beam = folder / "trees/erlang-base/usr/lib/erlang/erts-1/bin/beam.smp"
+        shutil.copy("/bin/true", beam)
+        index = [
+            self._package("rabbitmq-server", "adduser, erlang-base (>= 1) | erlang-base-hipe"),
+            self._package("erlang-base", "libc6, procps"),
+            *map(self._package, ("libc6", "adduser", "procps")),
+        ]
+        architecture = subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
+        _, codename = distribution()
+        newer = folder / "dists/newer"
+        self._write(newer / f"main/binary-{architecture}", index, f"{codename} main")
+        (newer / "Release").write_text("Suite: newer\nComponents: main\n", encoding="utf-8")
+
+
+@needs_apt
+def test_another_releases_programs_start_with_its_own_libraries(tmp_path: Path) -> None:
+    environment = ReleaseArchive(tmp_path / "archive").environment(tmp_path / "cache")
+    said: list[str] = []
+
+    provided = ensure_release("newer", said.append, environment)
+
+    root = tmp_path / "cache/datamill-tools/rabbitmq-newer/server"
+    assert provided.scripts == root / "usr/lib/rabbitmq/bin"
+    beam = root / "usr/lib/erlang/erts-1/bin/beam.smp"
+    libraries = root / "usr/lib/some-linux-gnu"
+    started = subprocess.check_output([beam, "-a", "b c"], text=True)
+    loading = f"--library-path {libraries} --argv0 {beam} {beam}.real"
+    assert started == f"{loading} -a b c\n", "the loader that was unpacked starts it"
+    assert not (root / "usr/lib/procps").exists(), "only Erlang and libraries were fetched"
+    assert ensure_release("newer", said.append, environment) == provided
+    assert len(said) == 1, "the second time there is nothing to do"
+    assert find_installation(environment, NOWHERE) is None, "it is no server of the system's"
+
+
+@needs_apt
+def test_a_release_that_the_mirror_does_not_have_is_told(tmp_path: Path) -> None:
+    environment = ReleaseArchive(tmp_path / "archive").environment(tmp_path / "cache")
+
+    with pytest.raises(NoRabbitMQ, match="Unable to locate package rabbitmq-server"):
+        ensure_release("never", print, environment)
 
 
 @needs_apt

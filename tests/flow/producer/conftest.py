@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from datamill_producer.rabbitmq import NoRabbitMQ, PrivateNode, ensure_installation
+from datamill_producer.rabbitmq import Installation, PrivateNode
 from tests.support.toy import make_toy, write_items
 from tests.support.up import UpProcess
 
 
 @pytest.fixture(scope="session", autouse=True)
-def rabbitmq() -> None:
+def rabbitmq(installation: Installation) -> None:
     """`datamill up` needs a server to start."""
-    try:
-        ensure_installation(log=print)
-    except NoRabbitMQ as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"needs RabbitMQ: {error}")
 
 
 def furnish(home: Path) -> Path:

@@ -88,8 +88,10 @@ class _Consumer(threading.Thread, ABC):
                 while not self._stopping.is_set():
                     connection.process_data_events(_TURN_SECS)
                     self._turn()
-                    if self._lost or not self._channels_open():
-                        raise _Resubscribe
+                    if self._lost:
+                        raise _Resubscribe("the broker cancelled a consumer")
+                    if not self._channels_open():
+                        raise _Resubscribe("the broker closed a channel")
                 self._drain(connection)
             finally:
                 self._connection = None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from datamill_producer.rabbitmq.apt import Apt, finish, first_complaint
 from datamill_producer.rabbitmq.errors import NoRabbitMQ
 from datamill_producer.rabbitmq.installation import COMPLETE, Installation, unpacked
+from datamill_producer.rabbitmq.own_libraries import use_own_libraries
+from datamill_producer.rabbitmq.releases import sources_of
 
 PACKAGES = (
     "rabbitmq-server",
@@ -29,23 +32,26 @@ PACKAGES = (
     "erlang-tools",
     "erlang-xmerl",
 )
-FETCH_TIMEOUT_SECS = 900.0
+"""From the system's own release, whose shared libraries are there."""
+ERLANG_AND_LIBRARIES = re.compile(r"erlang-|lib|zlib1g$")
+"""What is needed beside the server from another release, whose C library may be newer."""
 _SYSTEM_ERLANG = "/usr/lib/erlang"
 
 
-def provide(root: Path, environment: Mapping[str, str]) -> Installation:
+def provide(root: Path, environment: Mapping[str, str], release: str = "") -> Installation:
     """Fetch, unpack and try a server at `root`, which is whole afterwards or not there.
 
-    The caller makes sure that nobody else does the same. Raises `NoRabbitMQ`.
+    `release` names another release of the distribution than the system's. The caller makes sure
+    that nobody else does the same. Raises `NoRabbitMQ`.
     """
     shutil.rmtree(root, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix="unpack-") as folder:
-        work = Path(folder)
-        _fetch(work, environment)
-        for package in sorted(work.glob("*.deb")):
-            _run(["dpkg", "-x", str(package), str(work / "root")], work, environment)
-        _relocate(work / "root", root)
-        (work / "root").rename(root)
+        unpacking = Path(folder) / "root"
+        _unpack(Path(folder), unpacking, environment, release)
+        _relocate(unpacking, root)
+        if release:
+            use_own_libraries(unpacking, root)
+        unpacking.rename(root)
     try:
         _try_out(unpacked(root), environment)
     except BaseException:
@@ -55,28 +61,14 @@ def provide(root: Path, environment: Mapping[str, str]) -> Installation:
     return unpacked(root)
 
 
-def _fetch(work: Path, environment: Mapping[str, str]) -> None:
-    for folder in ("lists/partial", "cache/archives/partial"):
-        (work / folder).mkdir(parents=True)
-    (work / "status").touch()
-    apt = [
-        "apt-get",
-        "-qq",
-        *("-o", f"Dir::State::lists={work / 'lists'}"),
-        *("-o", f"Dir::Cache={work / 'cache'}"),
-        # As if nothing were installed: else apt asks for the installed version of a package, which
-        # its sources may not have any more.
-        *("-o", f"Dir::State::status={work / 'status'}"),
-        *("-o", "Debug::NoLocking=1"),
-        *("-o", "Acquire::Languages=none"),
-        # As root, apt would fetch as a user who can't write here.
-        *("-o", "APT::Sandbox::User=root"),
-    ]
-    # One broken source of many fails the update; what counts is that the packages come.
-    updated = _finish([*apt, "update"], work, environment)
-    fetched = _finish([*apt, "download", *PACKAGES], work, environment)
-    if fetched.returncode:
-        raise NoRabbitMQ(f"apt-get could not fetch RabbitMQ ({_reason(fetched, updated)})")
+def _unpack(work: Path, root: Path, environment: Mapping[str, str], release: str) -> None:
+    apt = Apt(work, environment, sources_of(release, environment) if release else "")
+    apt.update()
+    packages: Sequence[str] = PACKAGES
+    if release:
+        packages = apt.with_dependencies("rabbitmq-server", ERLANG_AND_LIBRARIES)
+    apt.download(packages)
+    apt.unpack(root)
 
 
 def _relocate(root: Path, final: Path) -> None:
@@ -90,43 +82,10 @@ def _relocate(root: Path, final: Path) -> None:
 
 
 def _try_out(installation: Installation, environment: Mapping[str, str]) -> None:
-    # Loads OpenSSL and the terminal library, which were not unpacked: a bare system may lack them.
+    # Loads OpenSSL and the terminal library, which may be the system's: a bare one may lack them.
     command = ["erl", "-noinput", "-eval", "ok = crypto:start(), halt(0)."]
     path = installation.search_path(environment.get("PATH", os.defpath))
-    tried = _finish(command, installation.scripts, {**environment, "PATH": path})
+    tried = finish(command, installation.scripts, {**environment, "PATH": path})
     if tried.returncode:
-        raise NoRabbitMQ(f"Erlang was unpacked but does not run here ({_reason(tried)})")
-
-
-def _run(command: Sequence[str], work: Path, environment: Mapping[str, str]) -> None:
-    done = _finish(command, work, environment)
-    if done.returncode:
-        raise NoRabbitMQ(f"{command[0]} failed ({_reason(done)})")
-
-
-def _finish(
-    command: Sequence[str], work: Path, environment: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            cwd=work,
-            env={**environment, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=FETCH_TIMEOUT_SECS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NoRabbitMQ(f"{command[0]} took more than {FETCH_TIMEOUT_SECS:.0f} s") from error
-
-
-def _reason(*finished: subprocess.CompletedProcess[str]) -> str:
-    lines = [
-        line
-        for done in finished
-        for line in (done.stderr or done.stdout).splitlines()
-        if line.strip() and not line.startswith("W:")
-    ]
-    return lines[0] if lines else f"exit code {finished[0].returncode}"
+        reason = first_complaint(tried)
+        raise NoRabbitMQ(f"Erlang was unpacked but does not run here ({reason})")

@@ -42,6 +42,18 @@ def ensure_installation(
     raise NoRabbitMQ
 
 
+def ensure_release(
+    release: str, log: Callable[[str], None], environment: Mapping[str, str] = os.environ
+) -> Installation:
+    """Return the server of another release of this Debian or Ubuntu, fetching it where needed.
+
+    `release` is a suite of its archive, such as `sid`: a copy that is there stays what it was
+    when it was fetched. Raises `NoRabbitMQ`.
+    """
+    found = cached_installation(environment, release)
+    return found or _from_debian(log, environment, release)
+
+
 def _from_homebrew(log: Callable[[str], None], environment: Mapping[str, str]) -> Installation:
     log("Installing RabbitMQ: brew install rabbitmq")
     # Homebrew locks by itself and starts no service.
@@ -57,22 +69,25 @@ def _from_homebrew(log: Callable[[str], None], environment: Mapping[str, str]) -
     return found
 
 
-def _from_debian(log: Callable[[str], None], environment: Mapping[str, str]) -> Installation:
+def _from_debian(
+    log: Callable[[str], None], environment: Mapping[str, str], release: str = ""
+) -> Installation:
     """Unpack Debian's packages into the user's cache, for root too.
 
     `apt-get install` would start a system-wide node on all interfaces and have it start again
     with the machine.
     """
-    folder = cache_folder(environment)
+    folder = cache_folder(environment, release)
     if any(character.isspace() for character in str(folder)):
         raise NoRabbitMQ(f"RabbitMQ's scripts don't work in a folder with spaces ({folder})")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder / "lock"):
             # Another process may have done it while this one waited.
-            if (found := cached_installation(environment)) is None:
-                log(f"Fetching RabbitMQ's packages (about 35 MB) into {folder}")
-                found = debian.provide(folder / "server", environment)
+            if (found := cached_installation(environment, release)) is None:
+                megabytes = 50 if release else 35
+                log(f"Fetching RabbitMQ's packages (about {megabytes} MB) into {folder}")
+                found = debian.provide(folder / "server", environment, release)
             return found
     except OSError as error:
         hint = "XDG_CACHE_HOME names another cache folder"

@@ -48,10 +48,14 @@ class Installation:
         return shutil.which(name, path=self.search_path(inherited))
 
 
-def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder of this user for servers that we fetched ourselves."""
+def cache_folder(environment: Mapping[str, str], release: str = "") -> Path:
+    """Return the folder of this user for a server that we fetched ourselves.
+
+    `release` names the one of another release of the distribution than the system's.
+    """
     cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser().absolute() / "datamill-tools" / "rabbitmq"
+    name = f"rabbitmq-{release}" if release else "rabbitmq"
+    return Path(cache).expanduser().absolute() / "datamill-tools" / name
 
 
 def unpacked(root: Path) -> Installation:
@@ -79,9 +83,9 @@ def find_installation(
     return cached_installation(environment)
 
 
-def cached_installation(environment: Mapping[str, str]) -> Installation | None:
+def cached_installation(environment: Mapping[str, str], release: str = "") -> Installation | None:
     """Return our own copy, if it is whole and where it was made."""
-    root = cache_folder(environment) / "server"
+    root = cache_folder(environment, release) / "server"
     try:
         whole = (root / COMPLETE).read_text(encoding="utf-8") == str(root)
     except OSError:
@@ -99,9 +103,11 @@ def _on_path(inherited: str) -> Iterator[Path]:
 def _with_erlang(scripts: Path, inherited: str) -> Installation | None:
     if not _is_script_folder(scripts):
         return None
-    # A relocated server brings its own Erlang beside it: <root>/usr/lib/{rabbitmq,erlang}/bin.
+    # A relocated server brings its own Erlang beside it: <root>/usr/lib/{rabbitmq,erlang}/bin. That
+    # comes first: a newer server does not run with an older Erlang that PATH may have.
     beside = scripts.parent.parent / "erlang" / "bin"
-    for path in ((), (beside,), *((Path(folder),) for folder in ERLANG_FOLDERS)):
+    first = [(beside,)] if beside.is_dir() else []
+    for path in (*first, (), *((Path(folder),) for folder in ERLANG_FOLDERS)):
         candidate = Installation(scripts, path)
         if candidate.program("erl", inherited) and candidate.program("epmd", inherited):
             return candidate

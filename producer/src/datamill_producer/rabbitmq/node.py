@@ -188,6 +188,10 @@ class PrivateNode:
             raise NodeFailed(f"{tool} {arguments[0]}: exit code {process.returncode}: {reason}")
         return said
 
+    def version(self) -> str:
+        """Return the version that the running node, not its tool, says it has."""
+        return self.ctl("eval", "rabbit_misc:version().").strip().strip('"')
+
     def __enter__(self) -> PrivateNode:
         self.start()
         return self
