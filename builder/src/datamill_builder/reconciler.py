@@ -9,6 +9,7 @@ from datamill import topology
 from datamill.broker import connect, translated
 from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog, tasks
+from datamill_builder.catalog.outbox import unsent_tickets
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.leases import Identity, Watch
 from datamill_builder.store import Store
@@ -65,6 +66,9 @@ class Reconciler(threading.Thread):
         """
         with self._catalog.read() as connection:
             pending = tasks.pending(connection)
+            # While the broker takes no messages, more of them would only pile up.
+            on_their_way = set(unsent_tickets(connection)) if pending else set()
+        pending = [task for task in pending if tasks.ticket(*task) not in on_their_way]
         if not pending:
             self._forgotten = set()
             return

@@ -26,6 +26,7 @@ def server() -> Iterator[FileServer]:
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "backoff", lambda _attempt: 0.01)
+    monkeypatch.setattr(download, "_FRUITLESS_SECS", 0.1)
 
 
 def source(*urls: str, body: bytes = BODY) -> Source:

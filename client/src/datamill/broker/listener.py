@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +11,15 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from datamill import topology
-from datamill.broker.connection import backoff, connect, translated
+from datamill.broker.connection import connect, translated
+from datamill.broker.pauses import Pauses
 from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
 
 log = logging.getLogger(__name__)
 
 _TURN_SECS = 1.0
-_HEALTHY_SECS = 60.0
 _NOT_FOUND = 404
-_WORTH_SAYING = 3
+_WORTH_SAYING = 4
 _FATAL = (BrokerRefused, TopologyMismatch)
 
 
@@ -34,7 +33,8 @@ def declare_topology(url: str, name: str) -> None:
         try:
             topology.declare(connection.channel())
         finally:
-            connection.close()
+            if connection.is_open:
+                connection.close()
 
 
 class EventListener(threading.Thread):
@@ -66,6 +66,7 @@ class EventListener(threading.Thread):
         self._was_connected = False
         self._lost = False
         self._error: DatamillError | None = None
+        self._pauses = Pauses()
 
     def bind(self, key: str, timeout: float) -> None:
         """Make events of a key arrive; return once they do.
@@ -111,20 +112,20 @@ class EventListener(threading.Thread):
 
     def run(self) -> None:
         """Listen until stopped; give up only where trying again can't help."""
-        attempt = 0
         while not self._stopping.is_set():
-            started = time.monotonic()
+            pause_secs = 0.0
             try:
                 self._listen()
             except DatamillError as error:
-                attempt = 0 if time.monotonic() - started > _HEALTHY_SECS else attempt + 1
+                pause_secs = self._pauses.next()
+                attempt = self._pauses.attempt
                 # The first attempts are no news: a broker that restarts is back in seconds.
                 log.log(logging.WARNING if attempt == _WORTH_SAYING else logging.DEBUG, "%s", error)
                 self._set(set(), error)
                 if isinstance(error, _FATAL):
                     self._on_fatal(error)
                     return
-            self._stopping.wait(0 if self._stopping.is_set() else backoff(attempt))
+            self._stopping.wait(pause_secs)
 
     def _set(self, bound: set[str], error: DatamillError | None) -> None:
         with self._changed:
@@ -149,6 +150,7 @@ class EventListener(threading.Thread):
         channel, queue_name = self._subscribe(connection, wanted)
         self._connection = connection
         self._set(wanted, None)
+        self._pauses.worked()
         self._on_subscribed()
         while not self._stopping.is_set():
             self._update_bindings(channel, queue_name)
