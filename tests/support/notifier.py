@@ -117,3 +117,9 @@ class NotifierProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout_secs)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
