@@ -249,11 +249,13 @@ def test_a_builder_stops_during_an_alarm_and_the_next_one_tells(
     trainer = client()
     with alarm(node, "memory"):
         fault.injected()
-        # Taken in before the alarm reached this connection, or not at all: so by the catalog.
-        dataset_id = _ask_in_the_catalog(builder)
+        dataset_id = _ask_in_the_catalog(builder)  # by the broker nobody can ask now
+        until(lambda: "takes no messages" in builder.log())
+        assert _outbox(builder)
         started = time.monotonic()
         assert builder.stop() == 0
         stop_secs = time.monotonic() - started
+        assert _outbox(builder), "kept for whoever comes next"
     again = start_builder(home)
     trainer.wait(dataset_id)
     secs = fault.recovered()

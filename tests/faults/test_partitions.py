@@ -188,7 +188,7 @@ def test_a_trainer_finds_what_was_ready_while_it_was_cut_off(
     if way == "broker":
         assert said.startswith("asked again")
         observer.wait(dataset_id, "ready", after=len(observer.events))
-        assert observer.seen(dataset_id).count("ready") == told + 1
+        assert observer.seen(dataset_id).count("ready") > told
     fault.watch(builder, observer)
     assert notifier.stop() == 0
     fault.saw(

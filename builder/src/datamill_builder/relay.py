@@ -125,12 +125,14 @@ class OutboxRelay(threading.Thread):
     def stop(self, grace_secs: float) -> None:
         """Publish what is waiting, for at most so long, and end."""
         deadline = time.monotonic() + grace_secs
-        while (
-            not self.publisher.idle() and self.publisher.is_alive() and time.monotonic() < deadline
-        ):
+        while self._worth_waiting() and time.monotonic() < deadline:
             self.publisher.join(0.05)
         self.publisher.stop()
         self.publisher.join(5.0)
         self._confirmed.put(None)
         self._ended.set()
         self.join(5.0)
+
+    def _worth_waiting(self) -> bool:
+        publisher = self.publisher
+        return publisher.is_alive() and not (publisher.blocked or publisher.idle())

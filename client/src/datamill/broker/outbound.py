@@ -70,7 +70,8 @@ class OutboundRelay(threading.Thread):
         self._next_tag = 1
         self._connection: pika.SelectConnection | None = None
         self._channel: Channel | None = None
-        self._blocked = False
+        self.blocked = False
+        """Whether the broker takes no messages just now."""
         self._pauses = Pauses()
         self._stopping = threading.Event()
         self._error: BaseException | None = None
@@ -89,7 +90,7 @@ class OutboundRelay(threading.Thread):
         While the broker is away or takes nothing, they would pile up here.
         """
         with self._lock:
-            flowing = self._channel is not None and not (self._blocked or self._waiting)
+            flowing = self._channel is not None and not (self.blocked or self._waiting)
         if flowing:
             self.send(messages)
 
@@ -157,7 +158,7 @@ class OutboundRelay(threading.Thread):
             connection.ioloop.start()
         finally:
             self._connection = self._channel = None
-            self._blocked = False
+            self.blocked = False
             connection.ioloop.close()
             self._take_back()
         if self._error is not None and not self._stopping.is_set():
@@ -169,11 +170,11 @@ class OutboundRelay(threading.Thread):
         connection.channel(on_open_callback=self._on_channel)
 
     def _on_blocked(self, _connection: Any, frame: Any) -> None:
-        self._blocked = True
+        self.blocked = True
         log.warning("%s: the broker takes no messages: %s", self.name, frame.method.reason)
 
     def _on_unblocked(self, _connection: Any, _frame: Any) -> None:
-        self._blocked = False
+        self.blocked = False
         log.info("%s: the broker takes messages again", self.name)
         self._flush()
 
@@ -204,10 +205,10 @@ class OutboundRelay(threading.Thread):
         connection = self._connection
         if connection is None:
             return
-        if connection.is_open:
+        if connection.is_open and not self.blocked:
             connection.close()
         elif not connection.is_closing:
-            connection.ioloop.stop()
+            connection.ioloop.stop()  # a broker that takes nothing reads no goodbye either
 
     def _wake(self, callback: Callable[[], None]) -> None:
         connection = self._connection
@@ -216,7 +217,7 @@ class OutboundRelay(threading.Thread):
 
     def _flush(self) -> None:
         channel = self._channel
-        if channel is None or not channel.is_open or self._blocked:
+        if channel is None or not channel.is_open or self.blocked:
             return
         with self._lock:
             while self._waiting and len(self._unconfirmed) < MAX_UNCONFIRMED:
