@@ -24,7 +24,7 @@ from datamill_producer.rabbitmq import PrivateNode, ensure_installation
 from tests.support.builder import BuilderProcess, Start
 from tests.support.fault import Fault
 from tests.support.listener import Connect
-from tests.support.notifier import NotifierProcess
+from tests.support.notifier import StartNotifier
 from tests.support.toy import write_items
 
 ALARMS = {
@@ -102,6 +102,7 @@ def _logged(builder: BuilderProcess, message_id: str) -> int:
 def test_who_asks_is_told_and_nothing_is_lost(
     home: Path,
     start_builder: Start,
+    start_notifier: StartNotifier,
     client: Connect,
     node: PrivateNode,
     broker_url: str,
@@ -109,7 +110,7 @@ def test_who_asks_is_told_and_nothing_is_lost(
     kind: str,
 ) -> None:
     builder = start_builder(home)
-    notifier = NotifierProcess(home, broker_url).start()
+    notifier = start_notifier()
     trainer = client()
     request = Request.of("toy", "1.0.0", {})
     message_id = str(uuid.uuid4())

@@ -22,7 +22,7 @@ from tests.support import proc
 from tests.support.builder import BuilderProcess, Start
 from tests.support.fault import Fault
 from tests.support.listener import Connect
-from tests.support.notifier import NotifierProcess
+from tests.support.notifier import StartNotifier
 from tests.support.toy import write_items
 
 SETTLE_SECS = 2.0
@@ -115,6 +115,7 @@ def _dead(node: PrivateNode, url: str) -> int:
 def test_all_come_back_by_themselves(
     home: Path,
     start_builder: Start,
+    start_notifier: StartNotifier,
     client: Connect,
     node: PrivateNode,
     broker_url: str,
@@ -123,7 +124,7 @@ def test_all_come_back_by_themselves(
 ) -> None:
     write_items(home / "raw", ["sleep 0.2"] * 24)
     builder = start_builder(home)
-    notifier = NotifierProcess(home, broker_url).start()
+    notifier = start_notifier()
     trainer = client()
     dataset_id = trainer.ask("toy")
     trainer.wait(dataset_id, "shard")

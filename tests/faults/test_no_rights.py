@@ -19,7 +19,7 @@ from datamill import exits
 from datamill.broker import connect
 from datamill.errors import BrokerUnavailable
 from datamill_producer.rabbitmq import PrivateNode
-from tests.support.builder import BuilderProcess
+from tests.support.builder import Start
 from tests.support.fault import Fault
 
 PASSWORD = "a-secret-that-no-log-tells"
@@ -91,13 +91,13 @@ def _run(part: str, home: Path, broker_url: str) -> tuple[int, str]:
 
 @pytest.mark.fault(24, "a login taken away from a running builder")
 def test_a_login_that_is_taken_away_ends_a_builder(
-    home: Path, node: PrivateNode, broker_url: str, fault: Fault
+    home: Path, node: PrivateNode, broker_url: str, start_builder: Start, fault: Fault
 ) -> None:
     vhost = urlsplit(broker_url).path[1:]
     node.ctl("add_user", "passing", PASSWORD)
     node.ctl("set_permissions", "-p", vhost, "passing", ".*", ".*", ".*")
     url = f"amqp://passing:{PASSWORD}@127.0.0.1:{node.ports['amqp']}/{vhost}"
-    builder = BuilderProcess(home, url).start()
+    builder = start_builder(home, broker_url=url)
     fault.injected()
     node.ctl("delete_user", "passing")
     node.ctl("close_all_connections", "-p", vhost, "a test")

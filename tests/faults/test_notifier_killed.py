@@ -35,6 +35,14 @@ def served(tmp_path: Path) -> Iterator[Steps]:
     catalog.close()
 
 
+@pytest.fixture
+def notifier(tmp_path: Path, served: Steps) -> Iterator[NotifierProcess]:
+    """A notifier that serves it, without a broker."""
+    process = NotifierProcess(tmp_path).start()
+    yield process
+    process.stop()
+
+
 @dataclass
 class Download:
     """One client's download, which stops at gates on its way."""
@@ -82,9 +90,8 @@ class Gate:
 @pytest.mark.parametrize("clients", [10, pytest.param(50, marks=pytest.mark.long)])
 @pytest.mark.fault(12, "notifier killed during downloads, twice")
 def test_downloads_go_on_where_they_were(
-    tmp_path: Path, served: Steps, fault: Fault, clients: int
+    tmp_path: Path, served: Steps, notifier: NotifierProcess, fault: Fault, clients: int
 ) -> None:
-    notifier = NotifierProcess(tmp_path).start()
     archive = served.archive
     source = Source((f"{notifier.url}/datasets/{archive.name}",), len(archive.body), archive.sha256)
     gates = [Gate(1), Gate(ARCHIVE_BYTES // 2)]

@@ -18,7 +18,7 @@ from tests.support.builder import Start
 from tests.support.fault import Fault
 from tests.support.listener import Connect, PlainClient
 from tests.support.network import Cable, NoNamespaces
-from tests.support.notifier import NotifierProcess
+from tests.support.notifier import StartNotifier
 from tests.support.toy import write_items
 
 NOTICED_SECS = 2 * (10 + 5) + 2.0
@@ -64,6 +64,32 @@ def node(
 def far_url(broker_url: str, node: PrivateNode, cable: Cable, port: int) -> str:
     """The broker's address from inside the namespace."""
     return broker_url.replace(f"127.0.0.1:{node.ports['amqp']}", f"{cable.outside}:{port}")
+
+
+@pytest.fixture
+def start_trainer(
+    tmp_path: Path, cable: Cable
+) -> Iterator[Callable[[dict[str, str]], subprocess.Popen[str]]]:
+    """Start a trainer inside, with some settings; it is ended with the test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DATAMILL_")}
+    places = {name: str(tmp_path / name) for name in ("DATAMILL_HOME", "DATAMILL_CACHE")}
+    started: list[subprocess.Popen[str]] = []
+
+    def start(settings: dict[str, str]) -> subprocess.Popen[str]:
+        trainer = subprocess.Popen(
+            [*cable.under, sys.executable, "-c", TRAINER],
+            env={**kept, **places, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(trainer)
+        return trainer
+
+    yield start
+    for trainer in started:
+        with trainer:
+            trainer.kill()
 
 
 def until(condition: Callable[[], object], timeout_secs: float = 60.0) -> None:
@@ -149,22 +175,21 @@ def _consumers(trainer: PlainClient) -> int:
 def test_a_trainer_finds_what_was_ready_while_it_was_cut_off(
     home: Path,
     start_builder: Start,
+    start_notifier: StartNotifier,
     client: Connect,
     node: PrivateNode,
-    broker_url: str,
     cable: Cable,
     far_url: str,
+    start_trainer: Callable[[dict[str, str]], subprocess.Popen[str]],
     fault: Fault,
     way: str,
 ) -> None:
     write_items(home / "raw", ["sleep 0.3"] * 24)
-    notifier = NotifierProcess(home, broker_url).start("--listen", f"{cable.outside}:0")
+    notifier = start_notifier("--listen", f"{cable.outside}:0")
     builder = start_builder(home, DATAMILL_PUBLIC_URL=notifier.url)
     observer = client()
-    trainer = _start_trainer(
-        home.parent / "trainer",
-        cable,
-        {"DATAMILL_BROKER_URL": far_url} if way == "broker" else {"DATAMILL_URL": notifier.url},
+    trainer = start_trainer(
+        {"DATAMILL_BROKER_URL": far_url} if way == "broker" else {"DATAMILL_URL": notifier.url}
     )
     assert trainer.stdout is not None
     dataset_id = trainer.stdout.readline().strip()
@@ -180,7 +205,7 @@ def test_a_trainer_finds_what_was_ready_while_it_was_cut_off(
     finally:
         cable.heal()
     healed_at = time.monotonic()
-    assert trainer.poll() is None
+    assert trainer.poll() is None, "it waits"
     said, _ = trainer.communicate(timeout=120)
     fault.recovered()
     secs = time.monotonic() - healed_at
@@ -194,16 +219,4 @@ def test_a_trainer_finds_what_was_ready_while_it_was_cut_off(
     fault.saw(
         f"{way}: cut for {healed_at - cut_at:.0f} s, in which `ready` came and was lost; found by "
         f"asking again, downloaded and verified {secs:.1f} s after the heal"
-    )
-
-
-def _start_trainer(folder: Path, cable: Cable, settings: dict[str, str]) -> subprocess.Popen[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DATAMILL_")}
-    places = {"DATAMILL_HOME": str(folder / "home"), "DATAMILL_CACHE": str(folder / "cache")}
-    return subprocess.Popen(
-        [*cable.under, sys.executable, "-c", TRAINER],
-        env={**kept, **places, **settings},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
     )

@@ -26,7 +26,7 @@ from datamill_producer.rabbitmq import PrivateNode
 from tests.support.builder import BuilderProcess, Start
 from tests.support.fault import Fault
 from tests.support.listener import Connect, PlainClient
-from tests.support.notifier import NotifierProcess
+from tests.support.notifier import StartNotifier
 from tests.support.toy import write_items
 
 SHARDS = next(queue for queue in topology.QUEUES if queue.name == topology.SHARDS_QUEUE)
@@ -48,20 +48,6 @@ def until(condition: Callable[[], object], timeout_secs: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come about"
         time.sleep(0.02)
-
-
-@pytest.fixture
-def start_notifier(home: Path, broker_url: str) -> Iterator[Callable[..., NotifierProcess]]:
-    """Start a notifier on the home; it is ended with the test."""
-    started: list[NotifierProcess] = []
-
-    def start() -> NotifierProcess:
-        started.append(NotifierProcess(home, broker_url).start())
-        return started[-1]
-
-    yield start
-    for notifier in started:
-        notifier.stop()
 
 
 # --- 21: queues deleted ---------------------------------------------------------------------------
@@ -170,7 +156,7 @@ def _ended(home: Path, broker_url: str) -> tuple[int, str, str]:
 def test_a_full_queue_says_busy_and_keeps_nothing(
     home: Path,
     start_builder: Start,
-    start_notifier: Callable[..., NotifierProcess],
+    start_notifier: StartNotifier,
     client: Connect,
     node: PrivateNode,
     broker_url: str,
@@ -297,7 +283,7 @@ def test_who_may_declares_the_queue_and_goes_on(
     unbound: PlainClient,
     home: Path,
     start_builder: Start,
-    start_notifier: Callable[..., NotifierProcess],
+    start_notifier: StartNotifier,
     broker_url: str,
     fault: Fault,
 ) -> None:
