@@ -18,7 +18,7 @@ from sqlalchemy import select
 from datamill import exits, topology
 from datamill.broker import Publisher
 from datamill.broker_session import BrokerSession
-from datamill.errors import BrokerBusy, Unroutable
+from datamill.errors import BrokerBusy, ServiceUnavailable, Unroutable
 from datamill.request import Request
 from datamill.tracker import Tracker
 from datamill_builder.catalog import schema
@@ -244,6 +244,62 @@ def unbound(broker_url: str) -> Iterator[PlainClient]:
     trainer = PlainClient(broker_url)
     yield trainer
     trainer.close()
+
+
+@pytest.mark.fault(26, "the exchange of events deleted, and all bindings with it")
+def test_a_client_that_lost_its_binding_gets_it_back(
+    home: Path, start_builder: Start, broker_url: str, fault: Fault
+) -> None:
+    write_items(home / "raw", ["sleep 0.5"] * 40)
+    builder = start_builder(home)
+    session, one = BrokerSession(broker_url, None, repeat_secs=2.0), tracker()
+    session.ask(one)
+    assert one.wait_until(lambda: one.planned is not None, 60)
+    _delete_exchanges(broker_url, topology.EVENTS_EXCHANGE)
+    fault.injected()
+    known = set(one.shards)
+    assert one.wait_until(lambda: one.ready is not None, 120)
+    secs = fault.recovered()
+    assert set(one.shards) > known, "it heard of more than the end"
+    session.close()
+    fault.watch(builder)
+    fault.saw(f"declared again by the builder, bound again by the client; ready {secs:.1f} s after")
+
+
+@pytest.mark.long
+@pytest.mark.fault(26, "exchanges and the queue of dead letters deleted; nothing tells")
+def test_what_nobody_misses_is_declared_again(
+    home: Path, start_builder: Start, client: Connect, broker_url: str, fault: Fault
+) -> None:
+    builder = start_builder(home)
+    _delete_exchanges(broker_url, topology.REQUESTS_EXCHANGE, topology.DEAD_EXCHANGE)
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        connection.channel().queue_delete(topology.DEAD_QUEUE)
+    fault.injected()
+    until(lambda: _takes_requests(broker_url))
+    secs = fault.recovered()
+    trainer = client()
+    trainer.wait(trainer.ask("toy"))
+    trainer.send(b"this is no request")
+    until(lambda: trainer.depth(topology.DEAD_QUEUE) == 1)
+    fault.watch(builder, trainer)
+    fault.saw(f"declared and bound again after {secs:.1f} s; a bad message was kept as dead letter")
+
+
+def _delete_exchanges(url: str, *names: str) -> None:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        for name in names:
+            connection.channel().exchange_delete(name)
+
+
+def _takes_requests(url: str) -> bool:
+    body = Request.of("toy", "1.0.0", {}).encode()
+    try:
+        with Publisher(url) as publisher:
+            publisher.publish(topology.REQUESTS_EXCHANGE, topology.request_key("toy"), body)
+    except ServiceUnavailable:
+        return False
+    return True
 
 
 def _trainer(node: PrivateNode, vhost: str, user: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from datamill import topology
 from datamill.broker import connect, translated
@@ -17,6 +18,8 @@ from datamill_builder.store import Store
 log = logging.getLogger(__name__)
 
 _MAX_WOKEN = 5000
+_DECLARE_SECS = 30.0
+"""How often what somebody may have deleted on the broker is declared again, at least."""
 _QUEUES = {TaskKind.SHARD: topology.SHARDS_QUEUE, TaskKind.PACK: topology.PACKS_QUEUE}
 
 
@@ -33,6 +36,7 @@ class Reconciler(threading.Thread):
         self._watch = Watch(identity, lease_secs)
         self._period_secs = min(2.0, lease_secs / 6)
         self._forgotten: set[tuple[TaskKind, str, int]] = set()
+        self._declared_at = time.monotonic()
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -41,6 +45,10 @@ class Reconciler(threading.Thread):
             try:
                 self._reap()
                 self._wake_forgotten()
+                if time.monotonic() - self._declared_at > _DECLARE_SECS:
+                    # Consumers notice that their queue is gone; nobody misses a binding, an
+                    # exchange, or the queue of dead letters.
+                    self._empty_queues()
             except DatamillError as error:
                 log.warning("reconciling waits: %s", error)
             self._stopping.wait(self._period_secs)
@@ -84,6 +92,8 @@ class Reconciler(threading.Thread):
             self._forgotten = set()
 
     def _empty_queues(self) -> set[str]:
+        """Declare everything; return the queues of tasks that are empty."""
+        self._declared_at = time.monotonic()
         with translated(self._url):
             connection = connect(self._url, "datamill builder: reconciler")
             try:

@@ -164,6 +164,7 @@ class BrokerSession(Session):
         return [] if self._stopping else due
 
     def _ask_again(self, tracker: Tracker) -> None:
+        self._listener.renew(_key(tracker.dataset_id))
         try:
             self._publish(tracker)
         except DatamillError as error:

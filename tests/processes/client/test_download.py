@@ -107,6 +107,16 @@ def test_a_busy_server(server: FileServer, tmp_path: Path) -> None:
     assert (tmp_path / "part").read_bytes() == BODY
 
 
+def test_a_server_that_is_away_for_a_while(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is started again refuses at once: attempts are used up in no time."""
+    monkeypatch.setattr(download, "_FRUITLESS_SECS", 30.0)
+    fetch(source(server.add("/x", BODY, status=[503] * 20 + [200])), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+    assert server.count("/x") == 21
+
+
 def test_gone(server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(Gone, match="404"):
         fetch(source(server.url + "/nothing"), tmp_path / "part")

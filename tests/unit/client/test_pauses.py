@@ -51,6 +51,15 @@ def test_a_connection_that_breaks_soon_comes_back_soon(clock: Clock) -> None:
         assert one.next() <= 2.0
 
 
+def test_a_connection_that_is_of_no_use_counts_as_none(clock: Clock) -> None:
+    one = Pauses()
+    for attempt in range(1, 9):
+        one.worked()
+        one.failed()
+        one.next()
+        assert one.attempt == attempt
+
+
 def test_after_a_long_outage_a_working_connection_counts_again(clock: Clock) -> None:
     one = Pauses()
     for _ in range(10):

@@ -13,7 +13,13 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from datamill import topology
 from datamill.broker.connection import connect, translated
 from datamill.broker.pauses import Pauses
-from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
+from datamill.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    DatamillError,
+    TopologyMismatch,
+    Unroutable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +89,12 @@ class EventListener(threading.Thread):
             self._changed.wait_for(lambda: key in self._bound or self._hopeless, timeout)
             if key not in self._bound:
                 raise self._error or BrokerUnavailable("the broker did not answer in time")
+
+    def renew(self, key: str) -> None:
+        """Bind a key once more: somebody may have deleted the exchange that it was bound to."""
+        with self._changed:
+            self._bound.discard(key)
+        self._wake()
 
     @property
     def _hopeless(self) -> bool:
@@ -169,7 +181,11 @@ class EventListener(threading.Thread):
                 raise
         # Nobody has declared the exchange yet. Trainers may lack the right to, so it is tried
         # only now.
-        topology.declare(connection.channel())
+        try:
+            with translated():
+                topology.declare(connection.channel())
+        except BrokerRefused as error:
+            raise Unroutable from error  # a builder may still come, and declare it
         return self._open_queue(connection.channel(), keys)
 
     def _open_queue(self, channel: BlockingChannel, keys: set[str]) -> tuple[BlockingChannel, str]:

@@ -261,6 +261,7 @@ class OutboundRelay(threading.Thread):
         self._refused.extend(messages)
         if first and self._connection is not None:
             self._error = AMQPConnectionError("the broker gave messages back")
+            self._pauses.failed()  # a queue that is full may be so for hours
             self._connection.ioloop.call_later(_RETRY_SECS, self._close)
 
     def _take_back(self) -> None:

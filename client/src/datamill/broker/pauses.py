@@ -34,6 +34,10 @@ class Pauses:
         """Say that the connection is of use now."""
         self._worked_since = time.monotonic()
 
+    def failed(self) -> None:
+        """Say that it is of no use after all."""
+        self._worked_since = None
+
     def next(self) -> float:
         """Return the seconds to wait, now that there is no connection (any more)."""
         since, self._worked_since = self._worked_since, None
