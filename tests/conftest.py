@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 import uv
 
-from datamill_producer.rabbitmq import NoRabbitMQ, PrivateNode, ensure_installation
+from datamill_producer.rabbitmq import (
+    Installation,
+    NoRabbitMQ,
+    PrivateNode,
+    ensure_installation,
+)
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
 
@@ -32,14 +37,21 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
-    """One RabbitMQ node for the whole run."""
+def installation() -> Installation:
+    """RabbitMQ, as the project's own commands find or fetch it."""
     try:
-        installation = ensure_installation(log=print)
+        return ensure_installation(log=print)
     except NoRabbitMQ as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"needs RabbitMQ: {error}")
+
+
+@pytest.fixture(scope="session")
+def node(
+    tmp_path_factory: pytest.TempPathFactory, installation: Installation
+) -> Iterator[PrivateNode]:
+    """One RabbitMQ node for the whole run."""
     with PrivateNode(tmp_path_factory.mktemp("node"), installation) as running:
         running.start()
         yield running

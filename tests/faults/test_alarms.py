@@ -20,7 +20,7 @@ from datamill.request import Request
 from datamill.tracker import Tracker
 from datamill_builder.catalog import lifecycle, schema
 from datamill_builder.catalog.states import TaskKind, TaskState
-from datamill_producer.rabbitmq import PrivateNode, ensure_installation
+from datamill_producer.rabbitmq import Installation, PrivateNode
 from tests.support.builder import BuilderProcess, Start
 from tests.support.fault import Fault
 from tests.support.listener import Connect
@@ -39,9 +39,11 @@ HTTP_CLIENT_SECS = 10.0
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
+def node(
+    tmp_path_factory: pytest.TempPathFactory, installation: Installation
+) -> Iterator[PrivateNode]:
     """A node of our own: an alarm is the whole node's."""
-    with PrivateNode(tmp_path_factory.mktemp("node"), ensure_installation(log=print)) as running:
+    with PrivateNode(tmp_path_factory.mktemp("node"), installation) as running:
         yield running
 
 
@@ -220,6 +222,7 @@ def test_workers_go_on_and_their_events_wait(
         _stay(builder, secs_on)
         assert len(_outbox(builder)) == len(waiting), "nothing piles up meanwhile"
         assert "ready" not in trainer.seen(dataset_id)
+        assert "trying again" not in builder.log(), "each connection waits, none is given up"
     ready = trainer.wait(dataset_id)
     secs = fault.recovered()
     fault.watch(builder, trainer)

@@ -17,7 +17,7 @@ from datamill.broker import Publisher
 from datamill.errors import ServiceUnavailable
 from datamill.request import Request
 from datamill_builder.catalog import schema
-from datamill_producer.rabbitmq import PrivateNode, ensure_installation
+from datamill_producer.rabbitmq import Installation, PrivateNode
 from tests.support import proc
 from tests.support.builder import BuilderProcess, Start
 from tests.support.fault import Fault
@@ -31,9 +31,11 @@ tells when it does: the one thing here that can only be waited for."""
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateNode]:
+def node(
+    tmp_path_factory: pytest.TempPathFactory, installation: Installation
+) -> Iterator[PrivateNode]:
     """A node of our own, to stop and to kill."""
-    with PrivateNode(tmp_path_factory.mktemp("node"), ensure_installation(log=print)) as running:
+    with PrivateNode(tmp_path_factory.mktemp("node"), installation) as running:
         yield running
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from datamill import topology
-from datamill_producer.rabbitmq import PrivateNode, ensure_installation
+from datamill_producer.rabbitmq import Installation, PrivateNode
 from datamill_producer.rabbitmq.ports import kept_ports
 from tests.support.builder import Start
 from tests.support.fault import Fault
@@ -51,11 +51,13 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> int:
 
 @pytest.fixture(scope="module")
 def node(
-    cable: Cable, port: int, tmp_path_factory: pytest.TempPathFactory
+    cable: Cable,
+    port: int,
+    tmp_path_factory: pytest.TempPathFactory,
+    installation: Installation,
 ) -> Iterator[PrivateNode]:
     """A node that listens at our end of the cable too."""
     conf = f"listeners.tcp.2 = {cable.outside}:{port}\n"
-    installation = ensure_installation(log=print)
     with PrivateNode(tmp_path_factory.mktemp("node"), installation, conf=conf) as running:
         yield running
 
