@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uv
@@ -82,8 +83,9 @@ def start_builder(tmp_path: Path, broker_url: str) -> Iterator[Callable[..., Bui
     """Start builders; settings are given as DATAMILL_… names. All are ended with the test."""
     started: list[BuilderProcess] = []
 
-    def start(home: Path | None = None, **settings: str) -> BuilderProcess:
-        builder = BuilderProcess(home or tmp_path / "home", broker_url, **settings).start()
+    def start(home: Path | None = None, **settings: Any) -> BuilderProcess:
+        settings = {"broker_url": broker_url, **settings}
+        builder = BuilderProcess(home or tmp_path / "home", **settings).start()
         started.append(builder)
         return builder
 

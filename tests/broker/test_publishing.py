@@ -154,6 +154,39 @@ def test_a_relay_waits_for_a_broker_that_is_away(node: PrivateNode, broker_url: 
     assert not one.relay.is_alive()
 
 
+def test_a_relay_that_is_blocked_keeps_what_counts_and_drops_the_rest(
+    node: PrivateNode, broker_url: str, relayed: Relayed
+) -> None:
+    relayed.relay.send(shard_tickets(1, "before"))
+    until(lambda: len(relayed.ids) == 1)
+    node.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        relayed.relay.send(shard_tickets(1, "kept"))
+        until(lambda: relayed.relay.blocked)
+        for number in range(1000):
+            relayed.relay.offer(shard_tickets(1, f"progress{number}-"))
+        relayed.relay.send(shard_tickets(3, "also-kept"))
+    finally:
+        node.ctl("set_vm_memory_high_watermark", "absolute", "512MB")
+    until(lambda: len(relayed.ids) == 5)
+    relayed.relay.offer(shard_tickets(1, "flowing"))
+    until(lambda: len(relayed.ids) == 6)
+    assert not [message_id for message_id in relayed.ids if "progress" in message_id]
+
+
+def test_a_relay_leaves_out_what_others_have_published_meanwhile(broker_url: str) -> None:
+    confirmed: list[Outbound] = []
+    ours = shard_tickets(2, "ours")
+    relay = OutboundRelay(broker_url, "test relay", confirmed.extend, lambda _waiting: ours)
+    relay.send([*shard_tickets(5, "told"), *ours])
+    relay.start()
+    until(lambda: len(confirmed) == 2)
+    until(relay.idle)
+    assert confirmed == ours
+    relay.stop()
+    relay.join(10)
+
+
 def test_a_full_queue_makes_a_relay_wait_and_loses_nothing(
     node: PrivateNode, broker_url: str, relayed: Relayed
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from datamill_producer.rabbitmq import PrivateNode
 from tests.support.builder import Start
 from tests.support.fault import Fault
 from tests.support.listener import Connect
+from tests.support.notifier import NotifierProcess, StartNotifier
 from tests.support.prepared import home, prepared_home
 
 __all__ = ["home", "prepared_home"]
@@ -23,6 +25,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.when == "call":
         item.stash[_PASSED] = report.passed
     return report
+
+
+@pytest.fixture
+def start_notifier(home: Path, broker_url: str) -> Iterator[StartNotifier]:
+    """Start notifiers on the home; all are ended with the test."""
+    started: list[NotifierProcess] = []
+
+    def start(*arguments: str) -> NotifierProcess:
+        started.append(NotifierProcess(home, broker_url).start(*arguments))
+        return started[-1]
+
+    yield start
+    for notifier in started:
+        notifier.stop()
 
 
 @pytest.fixture

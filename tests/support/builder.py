@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datamill_builder.catalog import Catalog
@@ -15,12 +15,24 @@ from datamill_builder.store import Store
 
 
 class BuilderProcess:
-    """Starts, stops and kills one builder; its log is in `<home>/builder.log`."""
+    """Starts, stops and kills one builder; its log is in `<home>/builder.log`.
 
-    def __init__(self, home: Path, broker_url: str, **settings: str) -> None:
+    `under`: the beginning of a command line that runs another command. `log_name` parts the logs
+    of two builders that share a home.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        broker_url: str,
+        under: Sequence[str] = (),
+        log_name: str = "builder.log",
+        **settings: str,
+    ) -> None:
         self.home = home
         self.broker_url = broker_url
-        self.log_path = home / "builder.log"
+        self.log_path = home / log_name
+        self._under = under
         self._environment = {
             **os.environ,
             "DATAMILL_HOME": str(home),
@@ -36,23 +48,28 @@ class BuilderProcess:
 
     def start(self, timeout_secs: float = 30.0) -> BuilderProcess:
         """Start, and return when it takes requests."""
-        self.home.mkdir(parents=True, exist_ok=True)
         already = self.log().count("taking requests")
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "datamill_builder"],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.launch()
+        assert self.process is not None
         deadline = time.monotonic() + timeout_secs
         while self.log().count("taking requests") <= already:
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
         return self
+
+    def launch(self) -> None:
+        """Start, and return at once."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self._under, sys.executable, "-m", "datamill_builder"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def log(self) -> str:
         """Return what it has logged."""

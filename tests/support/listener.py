@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -81,7 +82,7 @@ class PlainClient:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection.is_open:
+        with contextlib.suppress(pika.exceptions.AMQPError):  # the broker may have done so
             self._connection.close()
 
 

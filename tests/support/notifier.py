@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,3 +117,13 @@ class NotifierProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout_secs)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+StartNotifier = Callable[..., NotifierProcess]
+"""What the fixture `start_notifier` is."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from datamill import topology
 from datamill.broker import connect, translated
 from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog, tasks
+from datamill_builder.catalog.outbox import unsent_tickets
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.leases import Identity, Watch
 from datamill_builder.store import Store
@@ -16,6 +18,8 @@ from datamill_builder.store import Store
 log = logging.getLogger(__name__)
 
 _MAX_WOKEN = 5000
+_DECLARE_SECS = 30.0
+"""How often what somebody may have deleted on the broker is declared again, at least."""
 _QUEUES = {TaskKind.SHARD: topology.SHARDS_QUEUE, TaskKind.PACK: topology.PACKS_QUEUE}
 
 
@@ -32,6 +36,7 @@ class Reconciler(threading.Thread):
         self._watch = Watch(identity, lease_secs)
         self._period_secs = min(2.0, lease_secs / 6)
         self._forgotten: set[tuple[TaskKind, str, int]] = set()
+        self._declared_at = time.monotonic()
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -40,6 +45,10 @@ class Reconciler(threading.Thread):
             try:
                 self._reap()
                 self._wake_forgotten()
+                if time.monotonic() - self._declared_at > _DECLARE_SECS:
+                    # Consumers notice that their queue is gone; nobody misses a binding, an
+                    # exchange, or the queue of dead letters.
+                    self._empty_queues()
             except DatamillError as error:
                 log.warning("reconciling waits: %s", error)
             self._stopping.wait(self._period_secs)
@@ -65,6 +74,9 @@ class Reconciler(threading.Thread):
         """
         with self._catalog.read() as connection:
             pending = tasks.pending(connection)
+            # While the broker takes no messages, more of them would only pile up.
+            on_their_way = set(unsent_tickets(connection)) if pending else set()
+        pending = [task for task in pending if tasks.ticket(*task) not in on_their_way]
         if not pending:
             self._forgotten = set()
             return
@@ -80,6 +92,8 @@ class Reconciler(threading.Thread):
             self._forgotten = set()
 
     def _empty_queues(self) -> set[str]:
+        """Declare everything; return the queues of tasks that are empty."""
+        self._declared_at = time.monotonic()
         with translated(self._url):
             connection = connect(self._url, "datamill builder: reconciler")
             try:

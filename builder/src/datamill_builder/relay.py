@@ -10,7 +10,7 @@ import time
 from datamill.broker import Outbound, OutboundRelay
 from datamill.failpoint import failpoint
 from datamill_builder.catalog import Catalog, CatalogUnavailable
-from datamill_builder.catalog.outbox import confirmed, unsent
+from datamill_builder.catalog.outbox import confirmed, unsent, unsent_ids
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,9 @@ class OutboxRelay(threading.Thread):
         self._foreign: set[str] = set()
         self._looked_at = 0.0
         self._ended = threading.Event()
-        self.publisher = OutboundRelay(url, "datamill builder: outbox", self._confirmed.put)
+        self.publisher = OutboundRelay(
+            url, "datamill builder: outbox", self._confirmed.put, self._still_unsent
+        )
         catalog.on_committed(self.send)
 
     def send(self, messages: list[Outbound]) -> None:
@@ -48,8 +50,16 @@ class OutboxRelay(threading.Thread):
         self.publisher.send(messages)
 
     def tell(self, messages: list[Outbound]) -> None:
-        """Publish messages that may be lost; from any thread."""
-        self.publisher.send(messages)
+        """Publish messages that are of no use later; from any thread."""
+        self.publisher.offer(messages)
+
+    def _still_unsent(self, messages: list[Outbound]) -> list[Outbound]:
+        """Return those that are in the outbox: other builders may have published the others."""
+        with self._catalog.read() as connection:
+            ids = unsent_ids(connection)
+        with self._lock:
+            self._ours.difference_update(m.message_id for m in messages if m.message_id not in ids)
+        return [message for message in messages if message.message_id in ids]
 
     def start(self) -> None:
         """Start publishing."""
@@ -115,12 +125,14 @@ class OutboxRelay(threading.Thread):
     def stop(self, grace_secs: float) -> None:
         """Publish what is waiting, for at most so long, and end."""
         deadline = time.monotonic() + grace_secs
-        while (
-            not self.publisher.idle() and self.publisher.is_alive() and time.monotonic() < deadline
-        ):
+        while self._worth_waiting() and time.monotonic() < deadline:
             self.publisher.join(0.05)
         self.publisher.stop()
         self.publisher.join(5.0)
         self._confirmed.put(None)
         self._ended.set()
         self.join(5.0)
+
+    def _worth_waiting(self) -> bool:
+        publisher = self.publisher
+        return publisher.is_alive() and not (publisher.blocked or publisher.idle())

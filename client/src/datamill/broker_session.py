@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from datamill import topology
 from datamill.broker import Publisher
 from datamill.broker.listener import EventListener, declare_topology
-from datamill.errors import DatamillError, DecodeError, Unroutable
+from datamill.errors import BrokerRefused, DatamillError, DecodeError, Unroutable
 from datamill.events import decode_event
 from datamill.session import PATIENCE_SECS, REPEAT_SECS, Session
 from datamill.subscription import Subscription
@@ -164,6 +164,7 @@ class BrokerSession(Session):
         return [] if self._stopping else due
 
     def _ask_again(self, tracker: Tracker) -> None:
+        self._listener.renew(_key(tracker.dataset_id))
         try:
             self._publish(tracker)
         except DatamillError as error:
@@ -184,9 +185,16 @@ class BrokerSession(Session):
             self._publisher.publish(*message)
         except Unroutable:
             # The queue is not there: no builder ran yet, or somebody deleted it.
-            declare_topology(self._url, self._name)
+            self._declare()
             self._publisher.publish(*message)
         self._published_at = time.monotonic()
+
+    def _declare(self) -> None:
+        """Declare what is missing; raise `Unroutable` where this user may not."""
+        try:
+            declare_topology(self._url, self._name)
+        except BrokerRefused as error:
+            raise Unroutable from error
 
     def _forget_unused(self) -> None:
         """Drop bindings of datasets that nothing in this process refers to any more."""

@@ -29,7 +29,9 @@ ProgressCallback = Callable[[int, int], None]
 _CHUNK_BYTES = 1024 * 1024
 _SOCKET_TIMEOUT_SECS = 30.0
 _FRUITLESS_ATTEMPTS = 6
-"""Attempts in a row that bring no byte, before giving up."""
+_FRUITLESS_SECS = 30.0
+"""Attempts in a row that bring no byte, and seconds, before giving up: a server that is started
+again refuses connections for some seconds, and that at once."""
 _LONGEST_RETRY_AFTER_SECS = 30.0
 _GONE = (404, 410)
 _WORTH_RETRYING = (408, 425, 429, 500, 502, 503, 504)
@@ -124,7 +126,7 @@ class _Part:
 
 def _receive_all(source: Source, part: _Part, progress: ProgressCallback | None) -> None:
     urls = deque(source.urls)
-    fruitless = 0
+    fruitless, fruitful_at = 0, time.monotonic()
     while not part.complete:
         url, before = urls[0], part.size
         try:
@@ -138,12 +140,16 @@ def _receive_all(source: Source, part: _Part, progress: ProgressCallback | None)
         except (_RetryLater, OSError, http.client.HTTPException) as problem:
             error = _worth_retrying(problem)
         urls.rotate(-1)
-        fruitless = 0 if part.size > before else fruitless + 1
-        if fruitless >= _FRUITLESS_ATTEMPTS:
+        fruitless += 1
+        if part.size > before:
+            fruitless, fruitful_at = 0, time.monotonic()
+        fruitless_secs = time.monotonic() - fruitful_at
+        if fruitless >= _FRUITLESS_ATTEMPTS and fruitless_secs >= _FRUITLESS_SECS:
             raise DownloadError(f"{url} could not be downloaded: {first_line(error)}") from error
         if not part.complete:
             log.info("%s: %s; going on after %d bytes", url, first_line(error), part.size)
-            time.sleep(max(getattr(error, "pause_secs", 0.0), backoff(fruitless)))
+            pause_secs = backoff(min(fruitless, _FRUITLESS_ATTEMPTS))
+            time.sleep(max(getattr(error, "pause_secs", 0.0), pause_secs))
 
 
 def _worth_retrying(problem: Exception) -> Exception:

@@ -8,7 +8,8 @@ import uuid
 
 from datamill import topology
 from datamill.broker import Publisher
-from datamill.errors import BrokerRefused, ServiceUnavailable, first_line
+from datamill.broker.listener import declare_topology
+from datamill.errors import BrokerRefused, ServiceUnavailable, Unroutable, first_line
 from datamill.request import Request
 from datamill_notifier.call_thread import CallThread
 from datamill_notifier.problems import unavailable
@@ -16,14 +17,19 @@ from datamill_notifier.problems import unavailable
 log = logging.getLogger(__name__)
 
 _MAX_WAITING = 100
-_WAIT_SECS = 30.0
+_WAIT_SECS = 8.0
+"""How long an answer may take: our own client gives up after 10 s."""
+_BLOCKED_SECS = 5.0
+"""How long a broker that takes no messages is waited for: others wait behind."""
+_NAME = "datamill notifier requests"
 
 
 class Asker:
     """Publishes requests in a thread of its own; belongs to the event loop."""
 
     def __init__(self, broker_url: str) -> None:
-        self._publisher = Publisher(broker_url, "datamill notifier requests")
+        self._url = broker_url
+        self._publisher = Publisher(broker_url, _NAME, _BLOCKED_SECS)
         self._thread = CallThread("ask")
         self._waiting = 0
 
@@ -50,7 +56,13 @@ class Asker:
 
     def _publish(self, request: Request, message_id: str) -> None:
         key = topology.request_key(request.dataset_name)
-        self._publisher.publish(topology.REQUESTS_EXCHANGE, key, request.encode(), message_id)
+        message = (topology.REQUESTS_EXCHANGE, key, request.encode(), message_id)
+        try:
+            self._publisher.publish(*message)
+        except Unroutable:
+            # Somebody deleted the queue, and no builder is there to declare it again.
+            declare_topology(self._url, _NAME)
+            self._publisher.publish(*message)
 
     def _over(self, publishing: asyncio.Future[None]) -> None:
         self._waiting -= 1

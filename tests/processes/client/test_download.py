@@ -26,6 +26,7 @@ def server() -> Iterator[FileServer]:
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "backoff", lambda _attempt: 0.01)
+    monkeypatch.setattr(download, "_FRUITLESS_SECS", 0.1)
 
 
 def source(*urls: str, body: bytes = BODY) -> Source:
@@ -104,6 +105,16 @@ def test_a_body_that_stays_short(server: FileServer, tmp_path: Path) -> None:
 def test_a_busy_server(server: FileServer, tmp_path: Path) -> None:
     fetch(source(server.add("/x", BODY, status=[503, 502, 200])), tmp_path / "part")
     assert (tmp_path / "part").read_bytes() == BODY
+
+
+def test_a_server_that_is_away_for_a_while(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is started again refuses at once: attempts are used up in no time."""
+    monkeypatch.setattr(download, "_FRUITLESS_SECS", 30.0)
+    fetch(source(server.add("/x", BODY, status=[503] * 20 + [200])), tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == BODY
+    assert server.count("/x") == 21
 
 
 def test_gone(server: FileServer, tmp_path: Path) -> None:

@@ -35,6 +35,17 @@ def unsent(connection: Connection, limit: int = 10_000) -> list[Outbound]:
     ]
 
 
+def unsent_ids(connection: Connection) -> set[str]:
+    """Return the ids of all messages that no broker has confirmed yet."""
+    return set(connection.scalars(select(outbox.c.message_id)))
+
+
+def unsent_tickets(connection: Connection) -> list[bytes]:
+    """Return the bodies of the tickets that no broker has confirmed yet."""
+    query = select(outbox.c.body).where(outbox.c.exchange == topology.WORK_EXCHANGE)
+    return list(connection.scalars(query))
+
+
 def confirmed(change: Transaction, messages: Iterable[Outbound]) -> None:
     """Strike out messages that the broker has."""
     ids = [message.message_id for message in messages]

@@ -86,10 +86,15 @@ def _named(kind: TaskKind, subject: str, index: int) -> ColumnElement[bool]:
     return and_(tasks.c.kind == kind, tasks.c.subject == subject, tasks.c.number == index)
 
 
+def ticket(kind: TaskKind, subject: str, index: int) -> bytes:
+    """Return the body of the message that there is work."""
+    return json.dumps({"task": kind, "subject": subject, "index": index}).encode()
+
+
 def wake(change: Transaction, kind: TaskKind, subject: str, index: int = 0) -> None:
     """Publish that there is work: a hint, the task itself is in the catalog."""
     key = _KEYS.get(kind, topology.BUILD_KEY)
-    body = json.dumps({"task": kind, "subject": subject, "index": index}).encode()
+    body = ticket(kind, subject, index)
     change.publish(Outbound(topology.WORK_EXCHANGE, key, body, new_message_id(), mandatory=True))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import random
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 import pika
 from pika.adapters.blocking_connection import BlockingConnection
 from pika.exceptions import (
-    AMQPChannelError,
-    AMQPConnectionError,
+    AMQPError,
     AuthenticationError,
     ChannelClosedByBroker,
     ConnectionBlockedTimeout,
@@ -37,19 +36,20 @@ from datamill.errors import (
 HEARTBEAT_SECS = 10
 """A dead peer is noticed within twice (this + 5) seconds."""
 
-MAX_BACKOFF_SECS = 30.0
-"""The longest pause between two attempts to connect."""
-
 _ACCESS_REFUSED = 403
 _PRECONDITION_FAILED = 406
 _NOT_ALLOWED = 530
+_SAID_BY_BROKER = re.compile(r"ConnectionClosedByBroker: \((\d+)\) ['\"](.*)['\"]")
 
 
-def parameters(url: str, name: str, blocked_timeout_secs: float = 60.0) -> pika.URLParameters:
+def parameters(
+    url: str, name: str, blocked_timeout_secs: float | None = 60.0
+) -> pika.URLParameters:
     """Return pika's parameters for an `amqp://` or `amqps://` address.
 
-    `name` is what the broker's lists of connections show. `amqps://` verifies the certificate
-    and the host name.
+    `name` is what the broker's lists of connections show. `blocked_timeout_secs`: how long the
+    broker may take no messages; None: for ever. `amqps://` verifies the certificate and the host
+    name.
     """
     try:
         result = pika.URLParameters(url)
@@ -76,8 +76,7 @@ def connect(url: str, name: str, blocked_timeout_secs: float = 60.0) -> Blocking
 
 
 _TRANSPORT_ERRORS = (
-    AMQPConnectionError,
-    AMQPChannelError,
+    AMQPError,
     ssl.SSLError,
     socket.gaierror,
     ConnectionError,
@@ -98,12 +97,12 @@ def translate(error: BaseException, url: str | None = None) -> DatamillError:
     """Return Datamill's error for one of pika's (subclasses first: pika nests them oddly)."""
     place = f" at {_host(url)}" if url else ""
     match error:
-        case ProbableAuthenticationError() | AuthenticationError():
+        case AuthenticationError():
             return BrokerRefused(f"the broker{place} refused the user name or password")
+        case ProbableAuthenticationError() | ProbableAccessDeniedError():
+            return _not_opened(error, place)
         case ssl.SSLCertVerificationError(verify_message=why):
             return BrokerRefused(f"the certificate of the broker{place} can't be trusted: {why}")
-        case ProbableAccessDeniedError():
-            return BrokerRefused(f"the broker{place} refused the virtual host")
         case ConnectionBlockedTimeout() | NackError():
             return BrokerBusy()
         case UnroutableError():
@@ -116,17 +115,28 @@ def translate(error: BaseException, url: str | None = None) -> DatamillError:
     return BrokerUnavailable(f"the broker{place} could not be reached: {_reason(error)}")
 
 
+def _not_opened(error: AMQPError, place: str) -> DatamillError:
+    """Return the error for a connection that ended while it was being opened.
+
+    pika guesses why from how far it had come; but a broker that goes down just then, or whose
+    virtual host is still coming up, is no refusal. The reason that the broker gave is one.
+    """
+    said = _SAID_BY_BROKER.search(str(error.args[0]) if error.args else "")
+    code, text = (int(said[1]), said[2]) if said else (0, "the connection was cut")
+    # A broker that counts connections may count those that it has not noticed to be gone.
+    if code not in (_ACCESS_REFUSED, _NOT_ALLOWED) or "limit" in text:
+        return BrokerUnavailable(f"the broker{place} could not be reached: {text}")
+    if isinstance(error, ProbableAuthenticationError):
+        return BrokerRefused(f"the broker{place} refused the user name or password")
+    return BrokerRefused(f"the broker{place} refused the virtual host")
+
+
 def _closed(code: int, text: str) -> DatamillError:
     if code in (_ACCESS_REFUSED, _NOT_ALLOWED):
         return BrokerRefused(f"the broker refused: {text}")
     if code == _PRECONDITION_FAILED and "inequivalent arg" in text:
         return TopologyMismatch(f"{text}; delete it on the broker, or use another virtual host")
     return BrokerUnavailable(f"the broker closed the connection: {code} {text}")
-
-
-def backoff(attempt: int) -> float:
-    """Return seconds to wait before the given attempt (0, 1, …): full jitter, at most 30 s."""
-    return random.uniform(0.05, min(MAX_BACKOFF_SECS, 0.25 * 2.0 ** min(attempt, 10)))
 
 
 def _host(url: str) -> str:

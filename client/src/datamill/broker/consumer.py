@@ -21,13 +21,13 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import AMQPError
 
 from datamill import topology
-from datamill.broker.connection import backoff, connect, translated
+from datamill.broker.connection import connect, translated
+from datamill.broker.pauses import Pauses, backoff
 from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
 
 log = logging.getLogger(__name__)
 
 _TURN_SECS = 0.5
-_HEALTHY_SECS = 60.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class _Consumer(threading.Thread, ABC):
         self._stopping = threading.Event()
         self._connection: BlockingConnection | None = None
         self._lost = False
+        self._pauses = Pauses()
         self.subscribed = threading.Event()
         """Set while messages can arrive."""
         self.fatal: DatamillError | None = None
@@ -61,20 +62,17 @@ class _Consumer(threading.Thread, ABC):
 
     def run(self) -> None:
         """Consume until stopped; give up only where trying again can't help."""
-        attempt = 0
         while not self._stopping.is_set():
-            started = time.monotonic()
             try:
                 self._consume()
             except (BrokerRefused, TopologyMismatch) as error:
                 self.fatal = error
                 return
             except DatamillError as error:
-                attempt = 0 if time.monotonic() - started > _HEALTHY_SECS else attempt + 1
                 log.warning("%s: %s; trying again", self.name, error)
             finally:
                 self.subscribed.clear()
-            self._stopping.wait(backoff(attempt))
+            self._stopping.wait(0 if self._stopping.is_set() else self._pauses.next())
 
     def _consume(self) -> None:
         with translated(self._url):
@@ -85,6 +83,7 @@ class _Consumer(threading.Thread, ABC):
                 self._connection = connection
                 self._subscribe(connection)
                 self.subscribed.set()
+                self._pauses.worked()
                 while not self._stopping.is_set():
                     connection.process_data_events(_TURN_SECS)
                     self._turn()

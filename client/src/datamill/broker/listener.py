@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +11,21 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from datamill import topology
-from datamill.broker.connection import backoff, connect, translated
-from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
+from datamill.broker.connection import connect, translated
+from datamill.broker.pauses import Pauses
+from datamill.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    DatamillError,
+    TopologyMismatch,
+    Unroutable,
+)
 
 log = logging.getLogger(__name__)
 
 _TURN_SECS = 1.0
-_HEALTHY_SECS = 60.0
 _NOT_FOUND = 404
-_WORTH_SAYING = 3
+_WORTH_SAYING = 4
 _FATAL = (BrokerRefused, TopologyMismatch)
 
 
@@ -34,7 +39,8 @@ def declare_topology(url: str, name: str) -> None:
         try:
             topology.declare(connection.channel())
         finally:
-            connection.close()
+            if connection.is_open:
+                connection.close()
 
 
 class EventListener(threading.Thread):
@@ -66,6 +72,7 @@ class EventListener(threading.Thread):
         self._was_connected = False
         self._lost = False
         self._error: DatamillError | None = None
+        self._pauses = Pauses()
 
     def bind(self, key: str, timeout: float) -> None:
         """Make events of a key arrive; return once they do.
@@ -82,6 +89,12 @@ class EventListener(threading.Thread):
             self._changed.wait_for(lambda: key in self._bound or self._hopeless, timeout)
             if key not in self._bound:
                 raise self._error or BrokerUnavailable("the broker did not answer in time")
+
+    def renew(self, key: str) -> None:
+        """Bind a key once more: somebody may have deleted the exchange that it was bound to."""
+        with self._changed:
+            self._bound.discard(key)
+        self._wake()
 
     @property
     def _hopeless(self) -> bool:
@@ -111,20 +124,20 @@ class EventListener(threading.Thread):
 
     def run(self) -> None:
         """Listen until stopped; give up only where trying again can't help."""
-        attempt = 0
         while not self._stopping.is_set():
-            started = time.monotonic()
+            pause_secs = 0.0
             try:
                 self._listen()
             except DatamillError as error:
-                attempt = 0 if time.monotonic() - started > _HEALTHY_SECS else attempt + 1
+                pause_secs = self._pauses.next()
+                attempt = self._pauses.attempt
                 # The first attempts are no news: a broker that restarts is back in seconds.
                 log.log(logging.WARNING if attempt == _WORTH_SAYING else logging.DEBUG, "%s", error)
                 self._set(set(), error)
                 if isinstance(error, _FATAL):
                     self._on_fatal(error)
                     return
-            self._stopping.wait(0 if self._stopping.is_set() else backoff(attempt))
+            self._stopping.wait(pause_secs)
 
     def _set(self, bound: set[str], error: DatamillError | None) -> None:
         with self._changed:
@@ -149,6 +162,7 @@ class EventListener(threading.Thread):
         channel, queue_name = self._subscribe(connection, wanted)
         self._connection = connection
         self._set(wanted, None)
+        self._pauses.worked()
         self._on_subscribed()
         while not self._stopping.is_set():
             self._update_bindings(channel, queue_name)
@@ -167,7 +181,11 @@ class EventListener(threading.Thread):
                 raise
         # Nobody has declared the exchange yet. Trainers may lack the right to, so it is tried
         # only now.
-        topology.declare(connection.channel())
+        try:
+            with translated():
+                topology.declare(connection.channel())
+        except BrokerRefused as error:
+            raise Unroutable from error  # a builder may still come, and declare it
         return self._open_queue(connection.channel(), keys)
 
     def _open_queue(self, channel: BlockingChannel, keys: set[str]) -> tuple[BlockingChannel, str]:
