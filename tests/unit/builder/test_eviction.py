@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from datamill_builder import eviction
 from datamill_builder.catalog import Catalog, lifecycle
 from datamill_builder.catalog.outbox import unsent
 from datamill_builder.catalog.schema import builds, datasets
@@ -102,3 +104,36 @@ def test_what_is_being_built_stays(catalog: Catalog, store: Store) -> None:
         change.connection.execute(update(builds).values(state=BuildState.BUILDING))
     assert make_room(catalog, store, 0) == 0
     assert path.exists()
+
+
+def test_what_took_longer_to_build_than_archives_are_kept_stays(
+    catalog: Catalog, store: Store
+) -> None:
+    path = archive(catalog, store, "a", 100, asked_hours_ago=12)
+    with catalog.write() as change:
+        change.connection.execute(update(builds).values(ended_at=time.time()))
+    assert make_room(catalog, store, 0) == 0
+    assert path.exists()
+
+
+def test_what_is_asked_for_while_room_is_made_stays(
+    catalog: Catalog, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = archive(catalog, store, "a", 100, asked_hours_ago=50)
+    second = archive(catalog, store, "b", 100, asked_hours_ago=30)
+    drop = eviction.drop_evicted_archive
+
+    def asked_meanwhile(*given: Any) -> None:
+        with catalog.write() as change:
+            build = lifecycle.find_build(change.connection, "b" * 64)
+            assert build is not None
+            change.connection.execute(update(builds).values(sha256="e" * 64, records=1, shards=1))
+            whole = lifecycle.find_build(change.connection, "b" * 64)
+            assert whole is not None
+            lifecycle.answer_ready(change, "b" * 64, whole, "http://here.test")
+        drop(*given)
+
+    monkeypatch.setattr(eviction, "drop_evicted_archive", asked_meanwhile)
+    assert make_room(catalog, store, 0) == 1
+    assert (first.exists(), second.exists()) == (False, True)
+    assert state(catalog, "b") == BuildState.READY

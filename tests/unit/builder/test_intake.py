@@ -320,3 +320,17 @@ def test_an_evicted_dataset_is_built_again(intake: Intake, life: Life) -> None:
         lifecycle.evicted(change, KEY)
     intake.handle([delivery(GOOD.encode(), "again")])
     assert (TaskKind.RESOLVE, GOOD.dataset_id, 0) in life.pending()
+
+
+def test_a_bad_request_does_not_fail_who_asks_once_more_and_waits(
+    intake: Intake, life: Life
+) -> None:
+    life.ready(GOOD)
+    with life.catalog.write() as change:
+        lifecycle.evicted(change, KEY)
+    # The same message as at first: nobody is counted once more, but somebody waits.
+    intake.handle([delivery(GOOD.encode(), f"m-{GOOD.dataset_id}")])
+    life.forget_told()
+    bad = json.dumps({**GOOD.model_dump(), "extra": 1}).encode()
+    assert intake.handle([delivery(bad, "bad")]) == [False]
+    assert life.told() == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from datamill.events import Reason
 from datamill_builder.catalog import Catalog, lifecycle, tasks
 from datamill_builder.catalog.lifecycle import Failure, PlannedShard, ShardResult
+from datamill_builder.catalog.moves import ImpossibleTransition
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind, TaskState
 from datamill_builder.catalog.tasks import StaleFence
 from tests.unit.builder.life import ARCHIVE, KEY, URL, Life, request, shard_result
@@ -346,6 +349,85 @@ def test_an_evicted_build_makes_its_shards_again(life: Life) -> None:
         lifecycle.forget_shards(change, KEY, [0, 1])
         lifecycle.build_again(change, KEY)
     assert life.pending() == {(TaskKind.SHARD, KEY, 0), (TaskKind.SHARD, KEY, 1)}
+
+
+def test_what_was_claimed_in_an_older_epoch_changes_nothing(life: Life) -> None:
+    life.building(request(), shards=2)
+    claim = replace(life.claim(TaskKind.SHARD, KEY, 0), epoch=0)
+    life.forget_told()
+    with pytest.raises(StaleFence), life.catalog.write() as change:
+        lifecycle.shard_done(change, claim, shard_result(0), URL)
+    assert [shard.sha256 for shard in life.shards()] == [None, None]
+    assert life.told() == []
+
+
+def test_cancelled_asked_again_and_then_the_first_owner_is_done(life: Life) -> None:
+    dataset_id = life.building(request(), shards=1)
+    life.shard(0)
+    old = life.claim(TaskKind.PACK, KEY, owner="paused")
+    with life.catalog.write() as change:
+        assert lifecycle.cancel(change, dataset_id)
+    with life.catalog.write() as change:
+        lifecycle.build_again(change, KEY)
+    new = life.claim(TaskKind.PACK, KEY, owner="next")
+    assert (new.epoch, new.fence) == (2, old.fence + 2)
+    life.forget_told()
+    archive = lifecycle.ArchiveResult("old.zip", 1, "a" * 64, "mark", [0])
+    with pytest.raises(StaleFence), life.catalog.write() as change:
+        lifecycle.pack_done(change, old, archive, 4, URL)
+    assert (life.build().state, life.build().archive) == (BuildState.PACKING, None)
+    assert life.told() == []
+
+
+@pytest.mark.parametrize("end", ["evicted", "built again"])
+def test_only_the_archive_that_was_looked_at_is_marked(life: Life, end: str) -> None:
+    life.ready(request())
+    seen = life.build()
+    with life.catalog.write() as change:
+        if end == "evicted":
+            lifecycle.evicted(change, KEY)
+        else:
+            lifecycle.forget_shards(change, KEY, [0, 1])
+            lifecycle.build_again(change, KEY)
+    if end == "built again":
+        life.shard(0)
+        life.shard(1)
+        life.pack(mark="new")
+    before = life.build().archive_mark
+    with life.catalog.write() as change:
+        lifecycle.mark_archive(change, seen, "of the old file")
+    assert life.build().archive_mark == before
+
+
+@pytest.mark.parametrize("step", [lifecycle.evicted, lifecycle.build_again])
+def test_a_move_from_where_a_build_is_not_is_a_bug(
+    life: Life, step: Callable[[Any, str], None]
+) -> None:
+    life.building(request())
+    life.forget_told()
+    with pytest.raises(ImpossibleTransition), life.catalog.write() as change:
+        step(change, KEY)
+    assert (life.build().state, life.build().epoch) == (BuildState.BUILDING, 1)
+    assert life.told() == []
+
+
+def test_each_move_is_one_line_of_the_log_once_it_is_committed(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    life.resolve(life.accept(request()))
+    claim = life.claim(TaskKind.PLAN, KEY)
+    caplog.set_level("DEBUG", "datamill_builder.catalog.engine")
+    planned = [PlannedShard("train", 0, 10)]
+    with pytest.raises(ZeroDivisionError), life.catalog.write() as change:
+        lifecycle.plan_done(change, claim, None, 4, 4, planned)
+        raise ZeroDivisionError
+    assert caplog.messages == []
+    with life.catalog.write() as change:
+        lifecycle.plan_done(change, claim, None, 4, 4, planned)
+    assert caplog.messages == [
+        f"tasks plan {KEY[:12]} 0: leased → done",
+        f"builds {KEY[:12]}: planning → building",
+    ]
 
 
 # --- handlers that can't be cut into shards ---

@@ -76,6 +76,8 @@ class Machine(RuleBasedStateMachine):
         self.moves.clear()
         self.model = Model(now=self.clock.now, marks=self.parts.write_raw(more=False))
         self.claims: list[Claim] = []
+        """What owners hold, or believe to hold."""
+        self.names: dict[int, TaskName] = {}
         self.open: set[str] = set()
         """Dataset ids that were asked for and not answered since."""
         self.heard = -1
@@ -120,7 +122,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=picks, owner=st.sampled_from(["one", "two", "three"]), fair=st.booleans())
     def claim(self, pick: int, owner: str, fair: bool) -> None:
         """Somebody claims what is pending."""
-        self._claim(pick, owner, fair)
+        self.claims.append(self._claim(pick, owner, fair))
 
     def _claim(self, pick: int, owner: str, fair: bool = False) -> Claim:
         kind, subject, index = sorted(self.pending())[pick % len(self.pending())]
@@ -130,8 +132,8 @@ class Machine(RuleBasedStateMachine):
             else:
                 claimed = tasks.claim(change, kind, subject, index, owner)
         assert claimed is not None
+        self.names[claimed.task_id] = _name(claimed)
         self.model.claimed(_name(claimed))
-        self.claims.append(claimed)
         return claimed
 
     @rule(id_=ids)
@@ -160,13 +162,15 @@ class Machine(RuleBasedStateMachine):
             waiting = [actions[meanwhile]]
             act = lambda: waiting.pop()() if waiting else None  # noqa: E731
             self.parts.on_checked(self.model.looked_at, act)
-        self.finish(self.claims[pick % len(self.claims)])
+        self.finish(self.claims.pop(pick % len(self.claims)))
         self.parts.on_checked(self.model.looked_at, lambda: None)
 
     @precondition(lambda self: self.held())
     @rule(pick=picks)
     def work_in_time(self, pick: int) -> None:
-        self.finish(self.held()[pick % len(self.held())])
+        claim = self.held()[pick % len(self.held())]
+        self.claims.remove(claim)
+        self.finish(claim)
 
     @precondition(lambda self: self.pending())
     @rule(times=st.integers(1, 6), pick=picks)
@@ -200,7 +204,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=picks)
     def fail(self, pick: int) -> None:
-        claim = self.claims[pick % len(self.claims)]
+        claim = self.claims.pop(pick % len(self.claims))
         held = self.model.holds(_name(claim), claim.fence)
         self.parts.give_up(claim)
         if held:
@@ -209,7 +213,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=picks)
     def try_again(self, pick: int) -> None:
-        claim = self.claims[pick % len(self.claims)]
+        claim = self.claims.pop(pick % len(self.claims))
         held = self.model.holds(_name(claim), claim.fence)
         self.parts.stumble(claim)
         if held:
@@ -218,7 +222,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=picks)
     def hand_back(self, pick: int) -> None:
-        claim = self.claims[pick % len(self.claims)]
+        claim = self.claims.pop(pick % len(self.claims))
         held = self.model.holds(_name(claim), claim.fence)
         self.parts.hand_back(claim)
         if held:
@@ -238,19 +242,19 @@ class Machine(RuleBasedStateMachine):
             assert tasks.beat(change, alive) == []
         with self.parts.catalog.write() as change:
             tasks.take_from(change, lost)
-        lost_ids = {task.task_id for task in lost} - {claim.task_id for claim in alive}
-        for claim in self.held():
-            if claim.task_id in lost_ids:
-                self.model.lost(_name(claim))
+        for task_id in {task.task_id for task in lost} - {claim.task_id for claim in alive}:
+            self.model.lost(self.names[task_id])
 
     # --- others ---
 
+    @precondition(lambda self: any(map(self.model.in_work, IDS)))
     @rule(id_=ids)
     def cancel(self, id_: str) -> None:
         with self.parts.catalog.write() as change:
             stopped = lifecycle.cancel(change, id_)
         assert stopped == self.model.cancelled(id_)
 
+    @precondition(lambda self: self.archives())
     @rule()
     def evict(self) -> None:
         evicted = make_room(self.parts.catalog, self.parts.store, 0)
@@ -450,6 +454,7 @@ def test_the_catalog_holds_what_the_model_says(machine: type[RuleBasedStateMachi
             stateful_step_count=50,
             deadline=None,
             print_blob=True,
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -1,0 +1,225 @@
+"""Two changes at once on PostgreSQL, each begun before the other is committed.
+
+On SQLite they wait in line. Here each reads what was committed before, so whatever one decides
+from what it reads has to be held, or the other overtakes it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, text
+
+from datamill.broker import Delivery
+from datamill.events import Reason
+from datamill_builder.catalog import Catalog, Transaction, lifecycle, schema
+from datamill_builder.catalog.lifecycle import ArchiveResult, Failure
+from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind, TaskState
+from datamill_builder.intake import Intake
+from datamill_builder.store import Store
+from tests.support.postgresql import postgresql
+from tests.unit.builder.life import ARCHIVE, KEY, URL, Life, request, shard_result
+from tests.unit.builder.waiting import until
+
+pytest.importorskip("psycopg", reason="needs psycopg: `datamill-builder[postgresql]`")
+
+RECIPE = {"dataset_name": "toy", "config": {"repeat": 1}, "mode": "sharded"}
+FAILURE = Failure(Reason.HANDLER_ERROR, "it broke", retryable=True)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Catalog]:
+    with postgresql() as url:
+        opened = Catalog(url)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def catalog(server: Catalog) -> Iterator[Catalog]:
+    yield server
+    with server.write() as change:
+        for table in reversed(schema.metadata.sorted_tables):
+            if table is not schema.meta:
+                change.connection.execute(delete(table))
+
+
+class Two:
+    """Two changes: the second begins when the first has done its part, and is not committed."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def run(
+        self, first: Callable[[Transaction], Any], second: Callable[[], Any]
+    ) -> tuple[Any, Any]:
+        """Return what both returned. The first is committed once the second waits or is done."""
+        done, go = threading.Event(), threading.Event()
+
+        def begin() -> Any:
+            with self._catalog.write() as change:
+                result = first(change)
+                done.set()
+                assert go.wait(30)
+            return result
+
+        with ThreadPoolExecutor(2) as pool:
+            one = pool.submit(begin)
+            until(lambda: done.is_set() or one.done())
+            other = pool.submit(second)
+            until(lambda: other.done() or self._somebody_waits())
+            go.set()
+            return one.result(30), other.result(30)
+
+    def _somebody_waits(self) -> bool:
+        with self._catalog.read() as connection:
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(connection.scalar(waiting))
+
+
+@pytest.fixture
+def two(catalog: Catalog) -> Two:
+    return Two(catalog)
+
+
+def packing(life: Life) -> Any:
+    """Bring a build to its packing; return the claim of that and who asked."""
+    dataset_id = life.building(request(), shards=1)
+    life.shard(0)
+    claim = life.claim(TaskKind.PACK, KEY)
+    life.forget_told()
+    return claim, dataset_id
+
+
+def pack(change: Transaction, claim: Any) -> None:
+    archive = ArchiveResult(ARCHIVE, 5000, "a" * 64, "mark", [1000])
+    lifecycle.pack_done(change, claim, archive, 4, URL)
+
+
+def test_of_two_last_shards_one_begins_the_packing(life: Life, two: Two) -> None:
+    life.building(request(), shards=2)
+    claims = [life.claim(TaskKind.SHARD, KEY, index) for index in range(2)]
+
+    def made(change: Transaction, index: int) -> None:
+        lifecycle.shard_done(change, claims[index], shard_result(index), URL)
+
+    def other() -> None:
+        with life.catalog.write() as change:
+            made(change, 1)
+
+    two.run(lambda change: made(change, 0), other)
+    assert life.build().state == BuildState.PACKING
+    assert life.pending() == {(TaskKind.PACK, KEY, 0)}
+
+
+@pytest.mark.parametrize("packed_first", [True, False])
+def test_who_joins_a_build_as_it_ends_has_its_answer(
+    life: Life, two: Two, packed_first: bool
+) -> None:
+    claim, _ = packing(life)
+    late = life.accept(request(late=1), "m2")
+    resolving = life.claim(TaskKind.RESOLVE, late)
+    life.forget_told()
+
+    def join(change: Transaction) -> None:
+        build = lifecycle.resolved(change, resolving, KEY, RECIPE, "{}")
+        if build.state == BuildState.READY:  # as a steward does
+            lifecycle.answer_ready(change, late, build, URL)
+
+    def in_change(step: Callable[[Transaction], None]) -> Callable[[], None]:
+        def run() -> None:
+            with life.catalog.write() as change:
+                step(change)
+
+        return run
+
+    if packed_first:
+        two.run(lambda change: pack(change, claim), in_change(join))
+    else:
+        two.run(join, in_change(lambda change: pack(change, claim)))
+    told = [event["event"] for event in life.told() if event["dataset_id"] == late]
+    assert told.count("ready") == 1
+    assert life.dataset(late).waiting == 0
+
+
+def test_who_asks_as_a_build_ends_has_its_answer(life: Life, two: Two, store: Store) -> None:
+    claim, dataset_id = packing(life)
+    intake = Intake(life.catalog, store, lambda: URL, lambda _marks: None)  # type: ignore[arg-type]
+    asked = Delivery(request().encode(), "dataset.request.toy", "late", False, 1)
+    two.run(lambda change: pack(change, claim), lambda: intake.handle([asked]))
+    events = [event["event"] for event in life.told()]
+    # No archive lies in this store: who asks after the end makes it resolve anew.
+    assert events == ["ready", "accepted"]
+    assert life.dataset(dataset_id).state == DatasetState.RESOLVING
+
+
+def test_a_cancelled_build_stays_cancelled_whatever_was_under_way(life: Life, two: Two) -> None:
+    claim, dataset_id = packing(life)
+
+    def cancel() -> bool:
+        with life.catalog.write() as change:
+            return lifecycle.cancel(change, dataset_id)
+
+    _, stopped = two.run(lambda change: pack(change, claim), cancel)
+    assert not stopped, "it was ready first"
+    assert life.build().state == BuildState.READY
+
+
+def test_cancelling_and_failing_at_once_wait_in_line(life: Life, two: Two) -> None:
+    dataset_id = life.building(request(), shards=2)
+    claim = life.claim(TaskKind.SHARD, KEY, 0)
+    life.forget_told()
+
+    def cancel() -> bool:
+        with life.catalog.write() as change:
+            return lifecycle.cancel(change, dataset_id)
+
+    _, stopped = two.run(lambda change: lifecycle.work_failed(change, claim, FAILURE), cancel)
+    assert not stopped
+    assert life.build().state == BuildState.FAILED
+    assert [event["event"] for event in life.told()] == ["failed"], "nobody is told twice"
+
+
+def test_a_search_that_ended_is_not_cancelled_any_more(life: Life, two: Two) -> None:
+    dataset_id = life.accept(request())
+    claim = life.claim(TaskKind.RESOLVE, dataset_id)
+
+    def cancel() -> bool:
+        with life.catalog.write() as change:
+            return lifecycle.cancel(change, dataset_id)
+
+    def resolve(change: Transaction) -> None:
+        lifecycle.resolved(change, claim, KEY, RECIPE, "{}")
+
+    _, stopped = two.run(resolve, cancel)
+    assert not stopped
+    row = life.dataset(dataset_id)
+    assert (row.state, row.content_key) == (DatasetState.RESOLVED, KEY)
+    assert life.task(TaskKind.RESOLVE, dataset_id).state == TaskState.DONE
+
+
+def test_two_who_ask_anew_at_once_begin_one_search(life: Life, two: Two, store: Store) -> None:
+    dataset_id = life.accept(request())
+    claim = life.claim(TaskKind.RESOLVE, dataset_id)
+    with life.catalog.write() as change:
+        lifecycle.resolve_failed(change, claim, FAILURE)
+        change.connection.execute(schema.datasets.update().values(failed_at=time.time() - 3600))
+    life.forget_told()
+    intake = Intake(life.catalog, store, lambda: URL, lambda _marks: None)  # type: ignore[arg-type]
+
+    def ask(message_id: str) -> list[bool]:
+        asked = Delivery(request().encode(), "dataset.request.toy", message_id, False, 1)
+        return intake.handle([asked])
+
+    def first(change: Transaction) -> None:
+        lifecycle.resolve_again(change, dataset_id)
+        lifecycle.wait_for(change, dataset_id, 1)
+
+    two.run(first, lambda: ask("m3"))
+    assert life.woken() == [("resolve", dataset_id, 0)]
+    assert life.dataset(dataset_id).waiting == 2
