@@ -127,7 +127,7 @@ NAMES: list[tuple[str, str, str]] = [
     ("a" * 200, "1.0.0", "invalid_request"),
     ("tóy", "1.0.0", "invalid_request"),
     ("玩具", "1.0.0", "invalid_request"),
-    ("t\u043ey", "1.0.0", "invalid_request"),  # a Cyrillic о
+    ("t\u043ey", "1.0.0", "invalid_request"),  # Cyrillic in the middle
 ]
 
 

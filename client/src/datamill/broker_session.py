@@ -165,6 +165,7 @@ class BrokerSession(Session):
 
     def _ask_again(self, tracker: Tracker) -> None:
         try:
+            self._listener.bind_again(_key(tracker.dataset_id), PATIENCE_SECS)
             self._publish(tracker)
         except DatamillError as error:
             log.warning("asking for %s again failed: %s", tracker.dataset_id[:12], error)
