@@ -28,6 +28,7 @@ from datamill_builder.catalog.lifecycle import Failure, PlannedShard
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.eviction import make_room
+from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import HandlerDied, HandlerFailed, HandlerStopped
@@ -249,16 +250,16 @@ class Steward:
 
     def _plan_sharded(self, claim: Claim, recipe: Recipe, opened: OpenHandler) -> None:
         key = claim.subject
-        features = opened.process.call("features")
+        features = answers.features(opened.process.call("features"))
         with self._store.scratch() as folder:
-            counts = opened.process.call(
-                "plan",
-                content_key=key,
-                folder=str(folder),
-                timeout_secs=self._settings.handler_timeout_secs,
+            counts = answers.plan(
+                opened.process.call(
+                    "plan",
+                    content_key=key,
+                    folder=str(folder),
+                    timeout_secs=self._settings.handler_timeout_secs,
+                )
             )
-            if not counts:
-                raise HandlerFailed(Reason.BAD_DATA, "the handler found no source items")
             planned = cut_all(folder, counts, recipe.records_per_shard)
             for split in counts:
                 self._store.keep_plan(folder / f"{split}.jsonl", key, split)
@@ -317,11 +318,11 @@ def _failure(error: DatamillError) -> Failure:
     message = str(error)
     match error:
         case HandlerDied():
-            return Failure(Reason.HANDLER_ERROR, message, retryable=True)
+            return Failure(Reason.HANDLER_ERROR, error.with_cause(), retryable=True)
         case RawDataChanged():
             return Failure(Reason.BAD_DATA, message, retryable=True)
         case HandlerFailed(reason=reason):
-            return Failure(reason, message, retryable=reason is Reason.TIMEOUT)
+            return Failure(reason, error.with_cause(), retryable=reason is Reason.TIMEOUT)
         case UnknownDataset():
             return Failure(Reason.UNKNOWN_DATASET, message)
         case UnknownRelease() | BadWheel():
