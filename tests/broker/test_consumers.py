@@ -12,6 +12,7 @@ import pytest
 from datamill import topology
 from datamill.broker import BatchConsumer, Delivery, Publisher, SlotConsumer
 from datamill.errors import BrokerRefused, ServiceUnavailable, TopologyMismatch
+from datamill.request import MAX_MESSAGE_BYTES
 from datamill_producer.rabbitmq import PrivateNode
 
 
@@ -68,6 +69,17 @@ def test_a_batch_consumer_acknowledges_and_dead_letters(broker_url: str, batches
     ask(broker_url, b"one", b"bad two", b"three")
     until(lambda: len(batches.bodies) == 3)
     until(lambda: depth(broker_url, topology.DEAD_QUEUE)[0] == 1)
+    consumer.stop()
+    consumer.join(10)
+    assert depth(broker_url, topology.REQUESTS_QUEUE) == (0, 0)
+
+
+def test_a_body_that_is_too_large_is_refused_unread(broker_url: str, batches: Batches) -> None:
+    consumer = consuming(broker_url, batches)
+    ask(broker_url, b"one", b" " * (MAX_MESSAGE_BYTES + 1), b" " * MAX_MESSAGE_BYTES)
+    until(lambda: len(batches.bodies) == 2)
+    until(lambda: depth(broker_url, topology.DEAD_QUEUE)[0] == 1)
+    assert [len(body) for body in batches.bodies] == [3, MAX_MESSAGE_BYTES]
     consumer.stop()
     consumer.join(10)
     assert depth(broker_url, topology.REQUESTS_QUEUE) == (0, 0)

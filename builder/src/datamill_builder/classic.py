@@ -13,6 +13,7 @@ from datamill.records import count_records
 from datamill.settings import Settings
 from datamill_builder.catalog.lifecycle import ShardResult
 from datamill_builder.catalog.tasks import Claim
+from datamill_builder.handlers import answers
 from datamill_builder.handlers.pool import OpenHandler
 from datamill_builder.handlers.process import HandlerFailed
 from datamill_builder.handlers.wheels import file_sha256
@@ -33,7 +34,9 @@ def write_classic(
     Files that the handler wrote into its working folder are moved, others are copied and left
     where they are.
     """
-    paths = opened.process.call("classic", timeout_secs=settings.handler_timeout_secs)
+    paths = answers.paths(
+        opened.process.call("classic", timeout_secs=settings.handler_timeout_secs)
+    )
     files = [_take(Path(path), opened.workdir, folder, number) for number, path in enumerate(paths)]
     records = [_count(file) for file in files]
     features = infer_features(files)

@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from datamill import topology
 from datamill.broker import Delivery
 from datamill.errors import DecodeError
 from datamill.events import Reason
@@ -60,7 +59,7 @@ class Intake:
         verdicts = []
         for delivery in batch:
             try:
-                request = _request_of(delivery)
+                request = Request.received(delivery.body, delivery.routing_key)
             except DecodeError as error:
                 refused.append(error)
                 verdicts.append(False)
@@ -79,7 +78,7 @@ class Intake:
         return verdicts
 
     def _refuse(self, change: Transaction, error: DecodeError) -> None:
-        log.warning("a request was refused: %s", error)
+        log.warning("a request was refused: %s: %s", error.flaw, error)
         if error.dataset_id and not self._others_wait(change, error.dataset_id):
             failure = Failure(Reason.INVALID_REQUEST, str(error))
             lifecycle.answer_failed(change, error.dataset_id, failure)
@@ -139,16 +138,6 @@ class Intake:
             return False
         self._look_at(dataset.raw_marks)
         return unchanged(dataset.raw_marks)
-
-
-def _request_of(delivery: Delivery) -> Request:
-    request = Request.decode(delivery.body)
-    key = topology.request_key(request.dataset_name)
-    # Topic permissions, which say who may ask for what, look at the key alone.
-    if delivery.routing_key != key:
-        message = f"routing key {delivery.routing_key!r} is not allowed for this request: {key}"
-        raise DecodeError(message, delivery.body, request.dataset_id)
-    return request
 
 
 def _message_id(delivery: Delivery) -> str:

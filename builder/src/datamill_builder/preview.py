@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
 from datamill.errors import RecordError
 from datamill.example import decode_example
@@ -24,6 +26,12 @@ _INK = (225, 225, 225)
 _QUALITY = 88
 _FAINT = 16
 """Masks of classes 0, 1, 2, … are shown over the whole range; nothing could be seen otherwise."""
+
+# Pillow's decoders raise all of these on files that are broken in some way.
+_BROKEN = (
+    OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError,
+    RuntimeError, EOFError, struct.error, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 def contact_sheet(
@@ -81,7 +89,7 @@ def _decoded(encoded: bytes) -> Image.Image:
         with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
             image.draft("RGB", (_CELL_PIXELS, _CELL_PIXELS))
             shown = _eight_bit(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+    except _BROKEN:
         return Image.new("RGB", (8, 8), (120, 0, 0))
     # Small images (digits of 8 by 8 pixels) are shown large, pixel by pixel.
     scale = min(_CELL_PIXELS / shown.width, _CELL_PIXELS / shown.height)

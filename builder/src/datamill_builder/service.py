@@ -61,7 +61,9 @@ class Builder:
             home / "environments", self._catalog, store, [parse_source(text) for text in sources]
         )
         workers = settings.workers
-        self._handlers = HandlerPool(environments, settings.raw_folder, store, idle=workers + 2)
+        self._handlers = HandlerPool(
+            environments, settings.raw_folder, store, workers + 2, settings.open_timeout_secs
+        )
         self._relay = OutboxRelay(broker_url, self._catalog)
         self._leases = Leases(self._catalog, settings.lease_secs)
         self._progress = ProgressTeller(self._catalog, self._relay.tell)

@@ -28,6 +28,7 @@ from datamill_builder.catalog.lifecycle import Failure, PlannedShard
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.eviction import make_room
+from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import HandlerDied, HandlerFailed, HandlerStopped
@@ -120,9 +121,7 @@ class Steward:
 
     def _try_again(self, claim: Claim, error: HandlerDied | OSError) -> None:
         if claim.attempts >= self._settings.shard_attempts:
-            reason = Reason.HANDLER_ERROR if isinstance(error, HandlerDied) else Reason.INTERNAL
-            message = f"{error} ({claim.attempts} times)"
-            self._fail(claim, Failure(reason, message, retryable=True))
+            self._fail(claim, _attempts_are_used_up(claim, error))
             return
         log.warning("%s: %s: %s; trying again", claim.subject[:12], claim.kind, error)
         try:
@@ -251,16 +250,16 @@ class Steward:
 
     def _plan_sharded(self, claim: Claim, recipe: Recipe, opened: OpenHandler) -> None:
         key = claim.subject
-        features = opened.process.call("features")
+        features = answers.features(opened.process.call("features"))
         with self._store.scratch() as folder:
-            counts = opened.process.call(
-                "plan",
-                content_key=key,
-                folder=str(folder),
-                timeout_secs=self._settings.handler_timeout_secs,
+            counts = answers.plan(
+                opened.process.call(
+                    "plan",
+                    content_key=key,
+                    folder=str(folder),
+                    timeout_secs=self._settings.handler_timeout_secs,
+                )
             )
-            if not counts:
-                raise HandlerFailed(Reason.BAD_DATA, "the handler found no source items")
             planned = cut_all(folder, counts, recipe.records_per_shard)
             items = sum(split["items"] for split in counts.values())
             records = sum(split["records"] for split in counts.values())
@@ -319,13 +318,20 @@ def _unknown(name: str, raw_root: Path) -> str:
     return f"no handler and no raw data are called {name}; in the raw root there is: {listed}"
 
 
+def _attempts_are_used_up(claim: Claim, error: HandlerDied | OSError) -> Failure:
+    times = f"({claim.attempts} times)"
+    if isinstance(error, HandlerDied):
+        return Failure(Reason.HANDLER_ERROR, f"{error.with_cause()} {times}", retryable=True)
+    return Failure(Reason.INTERNAL, f"{error} {times}", retryable=True)
+
+
 def _failure(error: DatamillError) -> Failure:
     message = str(error)
     match error:
         case RawDataChanged():
             return Failure(Reason.BAD_DATA, message, retryable=True)
         case HandlerFailed(reason=reason):
-            return Failure(reason, message, retryable=reason is Reason.TIMEOUT)
+            return Failure(reason, error.with_cause(), retryable=reason is Reason.TIMEOUT)
         case UnknownDataset():
             return Failure(Reason.UNKNOWN_DATASET, message)
         case UnknownRelease() | BadWheel():

@@ -25,6 +25,7 @@ from datamill_builder.catalog import (
 from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.classic import write_classic
+from datamill_builder.handlers import answers
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import (
     HandlerDied,
@@ -32,7 +33,6 @@ from datamill_builder.handlers.process import (
     HandlerProcess,
     HandlerStopped,
 )
-from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.leases import Leases
 from datamill_builder.packing import TooManyBadItems, check_bad_share
 from datamill_builder.progress import ProgressTeller
@@ -143,22 +143,23 @@ class ShardWorker:
     ) -> None:
         key, index = claim.subject, claim.index
         temporary = folder / "shard.tfrecord"
-        written = opened.process.call(
+        items = read_slice(self._store.plan_path(key, shard.split), shard)
+        answer = opened.process.call(
             "shard",
             content_key=key,
-            items=read_slice(self._store.plan_path(key, shard.split), shard),
+            items=items,
             path=str(temporary),
             timeout_secs=self._settings.shard_timeout_secs,
             on_progress=lambda records: self._progress.note(key, index, records),
         )
-        _check_written(written, temporary)
+        written = answers.written(answer, temporary, items)
         failpoint("shard.written")
         file = self._store.keep_shard(temporary, key, index, claim.fence)
         secs = time.monotonic() - began
-        skipped = [_storable_item(item) for item in written["skipped"]]
-        result = ShardResult(
-            file, written["records"], written["bytes"], written["sha256"], skipped, secs
-        )
+        skipped = [
+            {"key": storable(item.key), "reason": storable(item.reason)} for item in written.skipped
+        ]
+        result = ShardResult(file, written.records, written.bytes, written.sha256, skipped, secs)
 
         def commit(change: Transaction) -> None:
             lifecycle.shard_done(change, claim, result, self._address())
@@ -264,28 +265,8 @@ class _Run:
                 self._process.stop()
 
 
-def _storable_item(item: dict[str, Any]) -> dict[str, str]:
-    return {name: storable(str(item[name])) for name in ("key", "reason")}
-
-
-def _check_written(written: Any, file: Path) -> None:
-    """Compare what the handler says of a shard with its file: the digest is told to others."""
-    said = (written["bytes"], written["sha256"])
-    if said != (file.stat().st_size, file_sha256(file)):
-        raise HandlerFailed(
-            Reason.HANDLER_ERROR, "write_shard() said another size or digest than its file has"
-        )
-
-
 def _failure(error: DatamillError) -> Failure:
     match error:
         case HandlerFailed(reason=reason):
-            return Failure(reason, _with_cause(error), retryable=reason is Reason.TIMEOUT)
+            return Failure(reason, error.with_cause(), retryable=reason is Reason.TIMEOUT)
     return Failure(Reason.INTERNAL, str(error), retryable=True)
-
-
-def _with_cause(error: HandlerFailed) -> str:
-    """Return the message with the end of the traceback, where there is one: it names the line."""
-    if error.reason is not Reason.HANDLER_ERROR or not error.traceback:
-        return str(error)
-    return f"{error}\n{error.traceback[-4000:]}"

@@ -164,8 +164,8 @@ class BrokerSession(Session):
         return [] if self._stopping else due
 
     def _ask_again(self, tracker: Tracker) -> None:
-        self._listener.renew(_key(tracker.dataset_id))
         try:
+            self._listener.bind_again(_key(tracker.dataset_id), PATIENCE_SECS)
             self._publish(tracker)
         except DatamillError as error:
             log.warning("asking for %s again failed: %s", tracker.dataset_id[:12], error)

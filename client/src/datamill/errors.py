@@ -6,6 +6,7 @@ Messages are one line and say what to do.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 
@@ -24,6 +25,19 @@ class InvalidRequest(DatamillError):
     """The request does not describe a dataset."""
 
 
+class Flaw(StrEnum):
+    """What is wrong with a message, as a word for programs."""
+
+    TOO_LARGE = "too_large"
+    """It was not looked at."""
+    NOT_JSON = "not_json"
+    """Nor UTF-8, or it holds what JSON lacks, or a key twice."""
+    NOT_THAT = "not_that"
+    """JSON, but not the fields, types and values of what it should be."""
+    WRONG_KEY = "wrong_key"
+    """It came under another routing key than what it says."""
+
+
 class DecodeError(InvalidRequest):
     """The message is not what its sender promised.
 
@@ -31,10 +45,17 @@ class DecodeError(InvalidRequest):
     the three fields can be told.
     """
 
-    def __init__(self, message: str, body: bytes, dataset_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        body: bytes,
+        dataset_id: str | None = None,
+        flaw: Flaw = Flaw.NOT_THAT,
+    ) -> None:
         super().__init__(message)
         self.body = body
         self.dataset_id = dataset_id
+        self.flaw = flaw
 
 
 class ServiceUnavailable(DatamillError):

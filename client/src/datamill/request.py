@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import cached_property
 from typing import Annotated, Any
 
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from datamill.errors import DecodeError, InvalidRequest
+from datamill import topology
+from datamill.errors import DecodeError, Flaw, InvalidRequest
 
 MAX_CONFIG_BYTES = 64 * 1024
 """The largest `dataset_config`, as canonical JSON."""
@@ -21,6 +23,9 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 DATASET_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"
 HANDLER_VERSION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}\Z"
 DATASET_ID_PATTERN = r"^[0-9a-f]{64}\Z"
+
+_SHOWN_CHARACTERS = 80
+_LONG_INTEGER = re.compile(rb"[0-9]{16}")
 
 FIELDS = ("dataset_name", "handler_version", "dataset_config")
 
@@ -37,9 +42,13 @@ class Request(BaseModel):
     @field_validator("dataset_config")
     @classmethod
     def _fits(cls, config: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        size = len(canonical_json(config))
-        if size > MAX_CONFIG_BYTES:
-            raise ValueError(f"is {size} bytes as canonical JSON; allowed are {MAX_CONFIG_BYTES}")
+        canonical = canonical_json(config)
+        if len(canonical) > MAX_CONFIG_BYTES:
+            size = f"is {len(canonical)} bytes as canonical JSON"
+            raise ValueError(f"{size}; allowed are {MAX_CONFIG_BYTES}")
+        if _LONG_INTEGER.search(canonical):
+            # 2.0**53 is written like an integer, which whoever receives it would refuse.
+            canonical_json(json.loads(canonical))
         return config
 
     @classmethod
@@ -76,6 +85,20 @@ class Request(BaseModel):
         except InvalidRequest as error:
             raise DecodeError(str(error), body, _id_told_by(document)) from error
 
+    @classmethod
+    def received(cls, body: bytes, routing_key: str) -> Request:
+        """Return the request of a message from the broker; raise `DecodeError`.
+
+        Its routing key must name the same dataset: topic permissions, which say who may ask for
+        what, look at the key alone.
+        """
+        request = cls.decode(body)
+        key = topology.request_key(request.dataset_name)
+        if routing_key != key:
+            message = f"routing key {_shown(routing_key)} is not allowed for this request: {key}"
+            raise DecodeError(message, body, request.dataset_id, Flaw.WRONG_KEY)
+        return request
+
 
 def dataset_id(dataset_name: str, handler_version: str, dataset_config: dict[str, Any]) -> str:
     """Return the dataset id of a request without asking for it."""
@@ -91,7 +114,10 @@ def canonical_json(value: Any) -> bytes:
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
-        raise InvalidRequest(f"cannot be written as canonical JSON: {error}") from error
+        why = str(error)
+        if len(why) > _SHOWN_CHARACTERS:  # it quotes a number of thousands of digits
+            why = f"{why[:20]}…{why[-(_SHOWN_CHARACTERS - 20) :]}"
+        raise InvalidRequest(f"cannot be written as canonical JSON: {why}") from error
 
 
 def _validated(document: Any) -> Request:
@@ -102,15 +128,16 @@ def _validated(document: Any) -> Request:
 
 
 def _sentence(error: Any) -> str:
-    field = ".".join(str(part) for part in error["loc"][:3]) or "the request"
+    # A name that somebody else chose: of any length, with line breaks in it.
+    field = _shown(".".join(str(part) for part in error["loc"][:3]), quoted=False) or "the request"
     match error["type"]:
         case "extra_forbidden":
             return f"{field} is not a field of a request; it has {', '.join(FIELDS)}"
         case "missing":
             return f"{field} is missing"
         case "string_pattern_mismatch":
-            shown = repr(error["input"])[:80]
-            return f"{field}: {shown} is not allowed, it must match {error['ctx']['pattern']}"
+            pattern = error["ctx"]["pattern"]
+            return f"{field}: {_shown(error['input'])} is not allowed, it must match {pattern}"
         case "value_error":
             return f"{field} {error['ctx']['error']}"
         case "model_type":
@@ -119,9 +146,16 @@ def _sentence(error: Any) -> str:
             return f"{field}: {error['msg']}"
 
 
+def _shown(text: str, *, quoted: bool = True) -> str:
+    """Return text of somebody else as part of a line: cut, and nothing in it that is no letter."""
+    shown = repr(text[:_SHOWN_CHARACTERS])
+    return shown if quoted else shown[1:-1]
+
+
 def _parse(body: bytes) -> Any:
     if len(body) > MAX_MESSAGE_BYTES:
-        raise DecodeError(f"is {len(body)} bytes; allowed are {MAX_MESSAGE_BYTES}", body)
+        message = f"is {len(body)} bytes; allowed are {MAX_MESSAGE_BYTES}"
+        raise DecodeError(message, body, flaw=Flaw.TOO_LARGE)
     try:
         return json.loads(
             body.decode("utf-8"),
@@ -129,7 +163,7 @@ def _parse(body: bytes) -> Any:
             object_pairs_hook=_no_repeated_keys,
         )
     except (ValueError, RecursionError) as error:
-        raise DecodeError(f"is not JSON: {error}"[:300], body) from error
+        raise DecodeError(f"is not JSON: {error}"[:300], body, flaw=Flaw.NOT_JSON) from error
 
 
 def _no_constant(name: str) -> None:

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     """Shard worker processes of a builder; 0 plans and packs, but makes no shards."""
     lease_secs: Annotated[float, Field(gt=0)] = 30.0
     """A piece of work whose owner shows no sign of life for so long is given to another."""
+    open_timeout_secs: Annotated[float, Field(gt=0)] = 120.0
+    """A handler that takes longer to be imported and to check a config is ended."""
     shard_timeout_secs: Annotated[float, Field(gt=0)] = 1800.0
     """A handler that works longer on one shard is ended, and its build fails."""
     handler_timeout_secs: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0

@@ -24,6 +24,7 @@ from datamill_builder.catalog import Catalog
 from datamill_builder.catalog.rows import upsert
 from datamill_builder.catalog.schema import meta
 from datamill_builder.store import Store
+from datamill_notifier import expectations
 from datamill_notifier.address import listening_socket, public_url
 from datamill_notifier.admin_token import admin_token
 from datamill_notifier.app import application
@@ -84,6 +85,8 @@ async def _serve(
         shutdown_timeout=_LAST_WORDS_SECS,
     )
     await runner.setup()
+    assert runner.server is not None
+    expectations.guard(runner.server)
     site = web.SockSite(runner, listening)
     await site.start()
     events.start()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from datamill import topology
 from datamill.broker import Publisher, connect, translated
-from datamill.errors import BrokerUnavailable, DecodeError, InvalidRequest, NothingFound
+from datamill.errors import BrokerUnavailable, DecodeError, Flaw, InvalidRequest, NothingFound
 from datamill.request import Request
 
 if TYPE_CHECKING:
@@ -51,12 +52,23 @@ class DeadLetter:
         """Why it would be refused again; None if it would not, as far as can be told."""
         if self.exchange is None or self.routing_key is None:
             return "it does not say where it came from"
-        if self.queue != topology.REQUESTS_QUEUE:
+        error = self._decode_error
+        return None if error is None else str(error)
+
+    @property
+    def flaw(self) -> Flaw | None:
+        """The same as a word for programs, where it is a request that can't be read."""
+        error = self._decode_error
+        return None if error is None else error.flaw
+
+    @cached_property
+    def _decode_error(self) -> DecodeError | None:
+        if self.queue != topology.REQUESTS_QUEUE or self.routing_key is None:
             return None
         try:
-            Request.decode(self.body)
+            Request.received(self.body, self.routing_key)
         except DecodeError as error:
-            return str(error)
+            return error
         return None
 
     @property
@@ -83,6 +95,7 @@ class DeadLetter:
             "routing_key": self.routing_key,
             "death": self.death,
             "bytes": len(self.body),
+            "flaw": self.flaw,
             "reason": self.reason,
             "beginning": self.beginning,
         }

@@ -74,6 +74,15 @@ def test_wheels_for_others_are_bad_here(tmp_path: Path, name: str) -> None:
         inspect_wheel(renamed)
 
 
+@pytest.mark.parametrize(
+    "name", ["toy_handlers-2.0.0-py3-none-any.whl", "other-1.0.0-py3-none-any.whl"]
+)
+def test_a_name_that_lies_is_bad(tmp_path: Path, name: str) -> None:
+    renamed = wheel(tmp_path, {"toy": "toy:Toy"}).rename(tmp_path / name)
+    with pytest.raises(BadWheel, match=r"says in its metadata that it is toy-handlers 1\.0\.0"):
+        inspect_wheel(renamed)
+
+
 def test_a_wheel_with_unreadable_entry_points_is_bad(tmp_path: Path) -> None:
     with pytest.raises(BadWheel, match="entry_points"):
         inspect_wheel(wheel(tmp_path, {"toy": "a:b\n[datamill.handlers]\ntoy"}))

@@ -214,6 +214,13 @@ def test_the_size_of_a_config() -> None:
         Request.of("x", "1", {"a": "b" * (64 * 1024 - 7)})
 
 
+@pytest.mark.parametrize("number", [2**53, float(2**53), -1e20])
+def test_a_number_is_refused_however_it_is_spelled(number: float) -> None:
+    """Canonical JSON writes all of these as integers that JSON numbers can't hold exactly."""
+    with pytest.raises(InvalidRequest, match="exceeds"):
+        Request.of("x", "1", {"a": number})
+
+
 @settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=5), st.integers(-(2**53) + 1, 2**53 - 1), max_size=4))
 def test_key_order_does_not_matter(config: dict[str, int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import struct
 import warnings
 import zipfile
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from datamill.archive import Limits, Manifest, read_manifest, unpack
 from datamill.errors import ArchiveError
@@ -215,3 +218,101 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         unpack(pack().write(tmp_path), tmp_path / "out")
     assert (tmp_path / "out" / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["..\\evil", "\\\\host\\share", "a\\b.labels.txt", "\\etc\\passwd"]
+)
+def test_names_with_backslashes(refused: Callable[..., str], name: str) -> None:
+    """Written as they are: zipfile itself would turn them round."""
+    stand_in = "s" * (len(name) - 11) + ".labels.txt" if len(name) > 12 else "s" * len(name)
+    body = zipped({**entries_of(pack()), stand_in: b"x"})
+    assert "layout" in refused(body.replace(stand_in.encode(), name.encode()))
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFDIR, stat.S_IFIFO, stat.S_IFCHR])
+def test_what_is_no_file(refused: Callable[..., str], kind: int) -> None:
+    buffer = io.BytesIO(pack().body)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        info = zipfile.ZipInfo("preview.jpg")
+        info.external_attr = (kind | 0o777) << 16
+        archive.writestr(info, b"x")
+    assert "no plain file" in refused(buffer.getvalue())
+
+
+def test_a_bomb_of_a_thousand_to_one(refused: Callable[..., str]) -> None:
+    """64 MiB of zeros in 64 KiB: refused before a byte is unpacked, whatever its directory says."""
+    body = zipped({**entries_of(pack()), "preview.jpg": b"\0" * 2**26}, zipfile.ZIP_DEFLATED)
+    assert len(body) < 2**26 / 800
+    assert "stored" in refused(body)
+    lying = bytearray(body)
+    for signature, method in ((b"PK\x01\x02", 10), (b"PK\x03\x04", 8)):
+        at = lying.find(signature)
+        while at >= 0:
+            lying[at + method : at + method + 2] = b"\0\0"
+            at = lying.find(signature, at + 4)
+    assert refused(bytes(lying))
+
+
+def test_more_entries_than_anybody_needs(refused: Callable[..., str]) -> None:
+    """20,000 entries of a directory for one byte."""
+    one = zipped({"a.labels.txt": b"x"})
+    start = one.index(b"PK\x01\x02")
+    directory = one[start : one.index(b"PK\x05\x06")] * 20_000
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 20_000, 20_000, len(directory), start, 0)
+    assert "allowed are 10000" in refused(
+        one[:start] + directory + end, limits=Limits(entries=10_000)
+    )
+    assert "twice" in refused(one[:start] + directory + end)
+
+
+def test_a_name_that_only_the_directory_has(refused: Callable[..., str]) -> None:
+    """A reader that goes by the entries' own headers would write somewhere else."""
+    body = pack(extra={"a.labels.txt": b"x"}).body
+    assert refused(body.replace(b"a.labels.txt", b"../../../abc", 1))
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"a":' * 50_000, b"9" * 5000, b"NaN", b'{"shards": [NaN]}', b"\0"]
+)
+def test_a_manifest_that_attacks(refused: Callable[..., str], body: bytes) -> None:
+    assert "manifest.json" in refused(zipped({**entries_of(pack()), "manifest.json": body}))
+
+
+WHOLE = pack({"train": [[example(number=1, text=b"a")]]}, extra={"a.labels.txt": b"x\n"})
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.integers(0, len(WHOLE.body) - 1),
+            st.integers(0, 8),
+            st.binary(max_size=8)
+            | st.sampled_from([b"\xff" * 4, b"\0" * 4, b"../", b"PK\x01\x02"]),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_an_archive_damaged_anywhere(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int, bytes]]
+) -> None:
+    """Refused, with nothing left; or what was changed is none of the content."""
+    body = bytearray(WHOLE.body)
+    for at, gone, piece in changes:
+        body[at : at + gone] = piece
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "bad.zip").write_bytes(body)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile's, of names that come twice
+        try:
+            unpack(folder / "bad.zip", folder / "out", content_key=CONTENT_KEY)
+        except ArchiveError:
+            assert [path.name for path in folder.iterdir()] == ["bad.zip"]
+            return
+    shard = entries_of(WHOLE)[SHARD]
+    assert (folder / "out" / SHARD).read_bytes() == shard
+    assert {path.parent for path in folder.rglob("*")} <= {folder, folder / "out"}

@@ -56,7 +56,13 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
 def test_all_commands_are_there() -> None:
     names = {"request", "status", "list", "watch", "get", "up", "cancel", "replay", "dead"}
     assert {path[0] for path in COMMANDS} == names
-    assert {path[1] for path in COMMANDS if len(path) == 2} == {"list", "show", "replay", "drop"}
+    assert {path[1] for path in COMMANDS if len(path) == 2} == {
+        "list",
+        "show",
+        "replay",
+        "drop",
+        "log",
+    }
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from datamill import topology
-from datamill.errors import InvalidRequest, NothingFound
+from datamill.errors import Flaw, InvalidRequest, NothingFound
 from datamill_producer.dead_letters import DeadLetter, chosen
 
 GOOD = {"dataset_name": "toy", "handler_version": "1.0.0", "dataset_config": {}}
@@ -45,6 +45,21 @@ def test_a_bad_request_says_why(body: bytes, said: str) -> None:
     problem = replace(LETTER, body=body).problem
     assert problem is not None
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("letter", "flaw"),
+    [
+        (LETTER, None),
+        (replace(LETTER, body=b"\xff"), Flaw.NOT_JSON),
+        (replace(LETTER, body=b"{}"), Flaw.NOT_THAT),
+        (replace(LETTER, body=b" " * (1024 * 1024 + 1)), Flaw.TOO_LARGE),
+        (replace(LETTER, routing_key="dataset.request.other"), Flaw.WRONG_KEY),
+    ],
+)
+def test_the_flaw_is_a_word(letter: DeadLetter, flaw: Flaw | None) -> None:
+    assert letter.document()["flaw"] == flaw
+    assert (letter.problem is None) == (flaw is None)
 
 
 def test_only_requests_are_decoded() -> None:

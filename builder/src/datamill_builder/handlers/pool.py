@@ -11,6 +11,7 @@ from typing import Any
 
 from datamill.errors import DatamillError
 from datamill.request import canonical_json
+from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import Environment, Environments
 from datamill_builder.handlers.process import HandlerFailed, HandlerProcess
 from datamill_builder.store import ScratchFolder, Store
@@ -62,11 +63,19 @@ class OpenHandler:
 class HandlerPool:
     """Lends handler processes; at most `idle` wait for their next use."""
 
-    def __init__(self, environments: Environments, raw_root: Path, store: Store, idle: int) -> None:
+    def __init__(
+        self,
+        environments: Environments,
+        raw_root: Path,
+        store: Store,
+        idle: int,
+        open_timeout_secs: float,
+    ) -> None:
         self._environments = environments
         self._raw_root = raw_root
         self._store = store
         self._idle = idle
+        self._open_timeout_secs = open_timeout_secs
         self._lock = threading.Lock()
         self._waiting: list[OpenHandler] = []
         self._lent: list[OpenHandler] = []
@@ -111,14 +120,16 @@ class HandlerPool:
             folder.close()
             raise
         try:
-            info = process.call(
+            answer = process.call(
                 "open",
                 entry_point=opening.environment.entry_point,
                 config=opening.config,
                 raw_root=str(self._raw_root),
                 raw=opening.raw,
                 dataset_name=opening.dataset_name,
+                timeout_secs=self._open_timeout_secs,
             )
+            info = answers.info(answer)
         except DatamillError:
             OpenHandler(opening.key, process, {}, folder).close()
             raise

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 RUNNER = Path(__file__).with_name("runner.py")
 _LOG_LINES_KEPT = 200
+_TOLD_CHARACTERS = 4000
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 _MAX_LOG_LINE_BYTES = 16 * 1024
 _MAX_PRINTED = 64 * 1024
@@ -37,6 +38,12 @@ class HandlerFailed(DatamillError):
         super().__init__(message)
         self.reason = reason
         self.traceback = traceback
+
+    def with_cause(self) -> str:
+        """Return the message with the end of the traceback, if there is one: it names the line."""
+        if self.reason is not Reason.HANDLER_ERROR or not self.traceback:
+            return str(self)
+        return f"{self}\n{self.traceback[-_TOLD_CHARACTERS:]}"
 
 
 class HandlerDied(HandlerFailed):
@@ -95,6 +102,8 @@ class HandlerProcess:
 
         Raises `HandlerFailed`, `HandlerDied` or, when `stop` was called, `HandlerStopped`.
         """
+        if self._buffer:
+            raise self._noise()  # an answer that nobody asked for would pass for this one's
         line = json.dumps({"command": command, **arguments}).encode() + b"\n"
         assert self._process.stdin is not None
         try:
@@ -163,22 +172,28 @@ class HandlerProcess:
                         )
                     continue
                 chunk = os.read(self._process.stdout.fileno(), 1 << 16)
-                if not chunk or len(self._buffer) > _MAX_LINE_BYTES:
+                if not chunk:
                     raise self._death()
+                if len(self._buffer) > _MAX_LINE_BYTES:
+                    self._end()
+                    raise HandlerDied(f"the handler's answer is over {_MAX_LINE_BYTES} bytes long")
                 self._buffer += chunk
         line, _, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
         return line
 
-    def _parse(self, line: bytes) -> dict[str, Any]:
+    def _parse(self, line: bytes) -> Any:
         try:
             answer = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
-        if not isinstance(answer, dict) or not {"ok", "error", "progress"} & answer.keys():
-            self._end()
-            raise HandlerDied("the handler wrote something else than answers into the protocol")
+        if not _is_answer(answer):
+            raise self._noise()
         return answer
+
+    def _noise(self) -> HandlerDied:
+        self._end()
+        return HandlerDied("the handler wrote something else than answers into the protocol")
 
     def _death(self) -> DatamillError:
         if self._stopped.is_set():
@@ -200,6 +215,13 @@ class HandlerProcess:
                 line = raw.decode("utf-8", "replace").rstrip()
                 self._printed.append(line)
                 log.info("%s: %s", self.label, line)
+
+
+def _is_answer(line: Any) -> bool:
+    match line:
+        case {"progress": int()} | {"error": dict()} | {"ok": _}:
+            return True
+    return False
 
 
 def _failure(error: dict[str, Any]) -> HandlerFailed:

@@ -38,6 +38,14 @@ from typing import Any, BinaryIO, TextIO
 PROTOCOL = 1
 MAX_TRACEBACK = 64 * 1024
 
+_ANSWERED_BY = {
+    "open": "resolved_config()",
+    "features": "feature_spec()",
+    "shard": "write_shard()",
+    "classic": "as_tfrecord()",
+}
+"""Which method of the handler a command's answer comes from."""
+
 
 class Refused(Exception):
     """The command can't be carried out; `datamill_reason` says whose fault it is."""
@@ -98,14 +106,15 @@ class Runner:
         counts: dict[str, dict[str, int]] = {}
         try:
             for item in self._handler.plan_items(content_key):
+                _check_item(item)
                 split = item["split"]
                 if split not in files:
                     path = Path(folder, _safe_name(split) + ".jsonl")
                     files[split] = path.open("w", encoding="utf-8")
                     counts[split] = {"items": 0, "records": 0}
-                files[split].write(json.dumps(item, sort_keys=True) + "\n")
+                files[split].write(_as_json("plan_items()", item, sort_keys=True) + "\n")
                 counts[split]["items"] += 1
-                counts[split]["records"] += int(item.get("records", 1))
+                counts[split]["records"] += item.get("records", 1)
         finally:
             for file in files.values():
                 file.close()
@@ -196,9 +205,29 @@ def _check_type(name: str, value: Any, default: Any) -> None:
         )
 
 
+def _check_item(item: Any) -> None:
+    """Refuse an item that lacks what a builder needs: a key, a split, how many records."""
+    if not isinstance(item, dict):
+        raise Refused("handler_error", f"plan_items() gave {item!r:.80}, which is no dict")
+    for name in ("key", "split"):
+        if not isinstance(item.get(name), str):
+            raise Refused("handler_error", f"plan_items() gave {item!r:.80}: its {name} is no text")
+    records = item.get("records", 1)
+    if isinstance(records, bool) or not isinstance(records, int) or records < 0:
+        raise Refused("handler_error", f"plan_items() gave {item!r:.80}: its records are no number")
+
+
+def _as_json(method: str, value: Any, **how: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False, **how)
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"{method} returned what JSON can't hold: {error}"
+        raise Refused("handler_error", message) from error
+
+
 def _safe_name(split: str) -> str:
-    if not split.replace("_", "").isalnum():
-        raise Refused("handler_error", f"{split!r} is no name for a split")
+    if not (split.isascii() and split.replace("_", "").isalnum() and len(split) <= 64):
+        raise Refused("handler_error", f"{split!r:.80} is no name for a split")
     return split
 
 
@@ -208,7 +237,8 @@ def _describe(error: BaseException) -> dict[str, str]:
     reason = getattr(error, "datamill_reason", "handler_error")
     if reason == "handler_error" and not isinstance(error, Refused):
         message = f"{type(error).__name__}: {message}"
-    trace = traceback.format_exc()[-MAX_TRACEBACK:]
+    # Where this file refuses something is of no use to anybody.
+    trace = "" if isinstance(error, Refused) else traceback.format_exc()[-MAX_TRACEBACK:]
     return {"reason": reason, "message": message[:2000], "traceback": trace}
 
 
@@ -243,8 +273,8 @@ def main() -> None:
     os.close(nothing)
     lock = threading.Lock()
 
-    def answer(document: dict[str, Any]) -> None:
-        line = json.dumps(document)
+    def answer(document: dict[str, Any], method: str = "the handler") -> None:
+        line = _as_json(method, document)
         with lock:
             answers.write(line + "\n")
             answers.flush()
@@ -254,7 +284,7 @@ def main() -> None:
     for command in _commands(commands):
         name = command.pop("command")
         try:
-            answer({"ok": getattr(runner, name)(**command)})
+            answer({"ok": getattr(runner, name)(**command)}, _ANSWERED_BY.get(name, name))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler may raise
             told = _describe(error)
             answer({"error": told})

@@ -18,9 +18,16 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import uv
 
 from datamill.errors import DatamillError, SettingsError
-from datamill_builder.handlers.wheels import BadWheel, WheelInfo, inspect_wheel, same_version
+from datamill_builder.handlers.wheels import (
+    BadWheel,
+    OtherPlatform,
+    WheelInfo,
+    inspect_wheel,
+    same_version,
+)
 
 _FETCH_TIMEOUT_SECS = 900.0
+_NAMED_WHEELS = 3
 _TAG = re.compile(r"^(?:(?P<prefix>.+?)[-/@])?v?(?P<version>\d[A-Za-z0-9._+!-]*)$")
 
 
@@ -102,7 +109,10 @@ def find_release(sources: list[Source], handler: str, version: str, scratch: Pat
     # A git repository's tags are no proof that it has a handler of this name.
     folders = [source for source in sources if isinstance(source, WheelFolder)]
     declared = any(folder.versions(handler) for folder in folders)
-    raise UnknownRelease(f"no handler {handler} in version {version}; {there}", declared=declared)
+    unread = [text for folder in folders for text in folder.unread()]
+    also = f"; not read: {'; '.join(unread[:_NAMED_WHEELS])}" if unread else ""
+    message = f"no handler {handler} in version {version}; {there}{also}"
+    raise UnknownRelease(message, declared=declared)
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,20 @@ class WheelFolder:
     def versions(self, handler: str) -> set[str]:
         """Return the versions of a handler that lie here."""
         return {info.version for _, info in self._wheels() if handler in info.handlers}
+
+    def unread(self) -> list[str]:
+        """Return what is wrong with wheels here that can't be read, the newest first."""
+        found = []
+        for wheel in sorted(self.folder.glob("*.whl"), key=_age):
+            try:
+                inspect_wheel(wheel)
+            except OtherPlatform:
+                continue
+            except BadWheel as error:
+                found.append(
+                    f"{wheel.name}: {error}" if wheel.name not in str(error) else str(error)
+                )
+        return found
 
     def _wheels(self) -> list[tuple[Path, WheelInfo]]:
         found = []
@@ -236,6 +260,10 @@ class PackageIndex:
                 return None
             raise
         return next(iter(folder.glob("*.whl")), None)
+
+
+def _age(wheel: Path) -> float:
+    return -wheel.stat().st_mtime if wheel.exists() else 0.0
 
 
 def run_tool(command: list[str], folder: Path, environment: dict[str, str]) -> str:

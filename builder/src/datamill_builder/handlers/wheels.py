@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from packaging.tags import sys_tags
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from datamill.errors import DatamillError
@@ -23,6 +23,10 @@ ENTRY_POINT_GROUP = "datamill.handlers"
 
 class BadWheel(DatamillError):
     """The file is no wheel that this Python can use."""
+
+
+class OtherPlatform(BadWheel):
+    """The wheel is for another platform or Python."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def inspect_wheel(path: Path) -> WheelInfo:
 @lru_cache(maxsize=1024)
 def _inspect(path: Path, _mark: str | None) -> WheelInfo:
     try:
-        _, _, _, tags = parse_wheel_filename(path.name)
+        name, version, _, tags = parse_wheel_filename(path.name)
         with zipfile.ZipFile(path) as archive:
             names = {
                 name.split("/", 1)[-1]: name for name in archive.namelist() if ".dist-info/" in name
@@ -56,18 +60,22 @@ def _inspect(path: Path, _mark: str | None) -> WheelInfo:
     except (KeyError, OSError, NotImplementedError, RuntimeError) as error:
         raise BadWheel(f"{path.name} can't be read as a wheel: {error}") from error
     if not tags & set(sys_tags()):
-        raise BadWheel(f"{path.name} is for another platform or Python")
-    handlers = _handlers(entry_points.decode("utf-8", "replace"))
-    return WheelInfo(str(metadata["Name"]), str(metadata["Version"]), handlers)
+        raise OtherPlatform(f"{path.name} is for another platform or Python")
+    try:
+        handlers = _handlers(entry_points.decode("utf-8", "replace"))
+    except configparser.Error as error:
+        why = " ".join(str(error).split())
+        raise BadWheel(f"{path.name}: its entry_points.txt can't be read: {why}") from error
+    info = WheelInfo(str(metadata["Name"]), str(metadata["Version"]), handlers)
+    if canonicalize_name(info.package) != name or not same_version(info.version, str(version)):
+        raise BadWheel(f"{path.name} says in its metadata that it is {info.package} {info.version}")
+    return info
 
 
 def _handlers(entry_points: str) -> dict[str, str]:
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    try:
-        parser.read_string(entry_points)
-    except configparser.Error as error:
-        raise BadWheel(f"entry_points.txt can't be read: {error}") from error
+    parser.read_string(entry_points)
     return dict(parser[ENTRY_POINT_GROUP]) if parser.has_section(ENTRY_POINT_GROUP) else {}
 
 

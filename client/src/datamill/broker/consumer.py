@@ -24,6 +24,7 @@ from datamill import topology
 from datamill.broker.connection import connect, translated
 from datamill.broker.pauses import Pauses, backoff
 from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
+from datamill.request import MAX_MESSAGE_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,9 @@ class BatchConsumer(_Consumer):
     `handle(batch)` returns for each delivery whether it is done with (acknowledged) or refused
     (dead-lettered). It must take milliseconds. If it raises a `DatamillError`, it gets the batch
     again a little later; if it raises anything else, the delivery that makes it do so is refused.
+
+    Bodies above `max_body_bytes` are refused unread, as they arrive: RabbitMQ 3.10 takes messages
+    of 128 MiB, and a batch of those would fill the memory.
     """
 
     def __init__(
@@ -150,10 +154,12 @@ class BatchConsumer(_Consumer):
         queue_name: str,
         prefetch: int,
         handle: Callable[[list[Delivery]], list[bool]],
+        max_body_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         super().__init__(url, name)
         self._queue_name = queue_name
         self._prefetch = prefetch
+        self._max_body_bytes = max_body_bytes
         self._handle_batch = handle
         self._batch: list[Delivery] = []
         self._failures = 0
@@ -170,7 +176,11 @@ class BatchConsumer(_Consumer):
     def _channels_open(self) -> bool:
         return self._channel is not None and self._channel.is_open
 
-    def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def _on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        if len(body) > self._max_body_bytes:
+            log.warning("%s: a message of %d bytes was refused unread", self.name, len(body))
+            channel.basic_reject(method.delivery_tag, requeue=False)
+            return
         self._batch.append(_delivery(method, properties, body))
 
     def _turn(self) -> None:

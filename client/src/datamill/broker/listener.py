@@ -90,11 +90,14 @@ class EventListener(threading.Thread):
             if key not in self._bound:
                 raise self._error or BrokerUnavailable("the broker did not answer in time")
 
-    def renew(self, key: str) -> None:
-        """Bind a key once more: somebody may have deleted the exchange that it was bound to."""
+    def bind_again(self, key: str, timeout: float) -> None:
+        """Make sure of a binding: the broker does not tell when somebody has taken it away.
+
+        As when an exchange is deleted and declared again. Raises what `bind` does.
+        """
         with self._changed:
             self._bound.discard(key)
-        self._wake()
+        self.bind(key, timeout)
 
     @property
     def _hopeless(self) -> bool:

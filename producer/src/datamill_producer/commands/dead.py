@@ -14,6 +14,7 @@ from datamill_producer.table import size, table
 
 if TYPE_CHECKING:
     from datamill_producer.dead_letters import DeadLetter, DeadLetters
+    from datamill_producer.dead_log import DeadLog
 
 _HEADING = ("N", "DIED", "QUEUE", "ROUTING KEY", "SIZE", "MESSAGE ID")
 
@@ -116,6 +117,8 @@ def replay_dead(
             return f"not replayed: {letter.problem}"
         if dry_run:
             return "would be replayed"
+        # First, since a letter may be sent and not be struck out: twice is seen, never is not.
+        _log().write(letter, "replayed")
         letters.replay(letter)
         return "replayed"
 
@@ -140,10 +143,33 @@ def drop_dead(which: tuple[str, ...], everything: bool, dry_run: bool, as_json: 
     def handle(letters: DeadLetters, letter: DeadLetter) -> str:
         if dry_run:
             return "would be dropped"
+        _log().write(letter, "dropped")
         letters.drop(letter)
         return "dropped"
 
     _handle(which, everything, handle, as_json)
+
+
+@dead.command("log")
+@_as_json
+def log_dead(as_json: bool) -> None:
+    """Say what was replayed or dropped from this home, when and by whom, the oldest first.
+
+    \b
+    Example:
+        datamill dead log
+    """
+    entries = list(_log().entries())
+    if as_json:
+        for entry in entries:
+            click.echo(json.dumps(entry))
+        return
+    if not entries:
+        click.echo("nothing was replayed or dropped", err=True)
+        return
+    names = ("time", "user", "outcome", "routing_key", "message_id", "reason")
+    heading = tuple(name.upper().replace("_", " ") for name in names)
+    click.echo(table([heading, *([entry[name] for name in names] for entry in entries)]))
 
 
 def _handle(
@@ -163,6 +189,13 @@ def _handle(
             raise NothingFound("there are no dead letters")
         for letter in found if everything else chosen(found, which):
             _say(letter, handle(letters, letter), as_json)
+
+
+def _log() -> DeadLog:
+    from datamill.settings import load_settings
+    from datamill_producer.dead_log import DeadLog
+
+    return DeadLog(load_settings().home)
 
 
 def _open() -> DeadLetters:
