@@ -12,8 +12,9 @@ from datamill.broker import BatchConsumer, SlotConsumer
 from datamill.errors import DatamillError
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog import Catalog, PatientChanges, lifecycle
 from datamill_builder.catalog.states import BuildState
+from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import parse_source
@@ -54,6 +55,8 @@ class Builder:
         self._catalog = Catalog(settings.catalog_address)
         store = Store(home / "store")
         store.sweep()
+        self._changes = PatientChanges(self._catalog)
+        self._space = DiskSpace(store.root, home)
         _drop_packed_shards(self._catalog, store)
         self._identity = Identity(home / "builders")
         sources = settings.handler_sources or default_sources()
@@ -76,7 +79,9 @@ class Builder:
             owner,
             settings,
             self._catalog,
+            self._changes,
             store,
+            self._space,
             environments,
             self._handlers,
             self._leases,
@@ -86,7 +91,9 @@ class Builder:
             owner,
             settings,
             self._catalog,
+            self._changes,
             store,
+            self._space,
             self._handlers,
             self._leases,
             self._progress,
@@ -149,9 +156,11 @@ class Builder:
         consumers = (self._intake, self._stewards, self._packers, self._shards)
         for consumer in consumers:
             consumer.stop()
+        self._space.stop()
         deadline = time.monotonic() + self._settings.stop_grace_secs
         for consumer in consumers:
             consumer.join_until(deadline)
+        self._changes.stop()
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datamill.broker import Delivery
-from datamill.errors import DatamillError
+from datamill.errors import DatamillError, first_line
 from datamill.events import Reason
 from datamill.failpoint import failpoint
 from datamill.settings import Settings
@@ -20,6 +20,7 @@ from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import (
     Catalog,
     CatalogUnavailable,
+    PatientChanges,
     Transaction,
     lifecycle,
     tasks,
@@ -27,6 +28,7 @@ from datamill_builder.catalog import (
 from datamill_builder.catalog.lifecycle import Failure, PlannedShard
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
+from datamill_builder.disk_space import DiskSpace, is_full
 from datamill_builder.eviction import make_room
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
@@ -55,7 +57,9 @@ class Steward:
         owner: str,
         settings: Settings,
         catalog: Catalog,
+        changes: PatientChanges,
         store: Store,
+        space: DiskSpace,
         environments: Environments,
         handlers: HandlerPool,
         leases: Leases,
@@ -64,7 +68,9 @@ class Steward:
         self._owner = owner
         self._settings = settings
         self._catalog = catalog
+        self._changes = changes
         self._store = store
+        self._space = space
         self._environments = environments
         self._handlers = handlers
         self._leases = leases
@@ -78,11 +84,18 @@ class Steward:
         except (ValueError, KeyError, TypeError):
             log.warning("a ticket could not be read: %r", delivery.body[:200])
             return
-        self._do(kind, subject)
+        if not self._space.wait(kind):
+            return  # the builder stops; the task is in the catalog
+        try:
+            self._do(kind, subject)
+        except CatalogUnavailable as error:
+            # The builder stops before anything can be written: the lease runs out.
+            log.warning("%s: %s: %s", subject[:12], kind, error)
 
     def _do(self, kind: TaskKind, subject: str) -> None:
-        with self._catalog.write() as change:
-            claim = tasks.claim(change, kind, subject, 0, self._owner)
+        claim = self._changes.make(
+            lambda change: tasks.claim(change, kind, subject, 0, self._owner)
+        )
         if claim is None:
             return
         step = {
@@ -93,27 +106,34 @@ class Steward:
         try:
             with self._leases.hold(claim, on_lost=lambda: None):
                 step[kind](claim)
+            self._space.found_room(kind)
         except StaleFence:
             log.info("%s: %s was given to another owner", subject[:12], kind)
         except HandlerStopped:
             self._hand_back(claim)
-        except CatalogUnavailable as error:
-            # Nothing can be written now: the lease runs out, and somebody takes the task.
-            log.warning("%s: %s: %s", subject[:12], kind, error)
-        except OSError as error:
-            self._try_again(claim, error)
-        except DatamillError as error:
-            self._fail(claim, _failure(error))
+        except (OSError, DatamillError) as error:
+            self._went_wrong(claim, error)
         except Exception:
             log.exception("%s: %s failed in a way that was not foreseen", subject[:12], kind)
             self._fail(
                 claim, Failure(Reason.INTERNAL, f"{kind} failed; see the builder's log", True)
             )
 
-    def _hand_back(self, claim: Claim) -> None:
+    def _went_wrong(self, claim: Claim, error: OSError | DatamillError) -> None:
+        if is_full(error):
+            self._space.found_full(claim.kind, error)
+            self._hand_back(claim, tasks.NO_SPACE + first_line(error))
+        elif isinstance(error, CatalogUnavailable):
+            log.warning("%s: %s: %s", claim.subject[:12], claim.kind, error)
+            self._hand_back(claim)
+        elif isinstance(error, OSError):
+            self._try_again(claim, error)
+        else:
+            self._fail(claim, _failure(error))
+
+    def _hand_back(self, claim: Claim, error: str | None = None) -> None:
         try:
-            with self._catalog.write() as change:
-                tasks.hand_back(change, claim)
+            self._changes.make(lambda change: tasks.hand_back(change, claim, error))
         except StaleFence:
             log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
 
@@ -123,8 +143,7 @@ class Steward:
             return
         log.warning("%s: %s: %s; trying again", claim.subject[:12], claim.kind, error)
         try:
-            with self._catalog.write() as change:
-                tasks.try_again(change, claim, str(error))
+            self._changes.make(lambda change: tasks.try_again(change, claim, str(error)))
         except StaleFence:
             log.info("%s: %s was given to another owner", claim.subject[:12], claim.kind)
 
@@ -132,13 +151,16 @@ class Steward:
         log.warning(
             "%s: %s failed: %s: %s", claim.subject[:12], claim.kind, failure.reason, failure.message
         )
+
+        def end(change: Transaction) -> None:
+            if claim.kind is TaskKind.RESOLVE:
+                lifecycle.resolve_failed(change, claim, failure)
+            else:
+                tasks.fail(change, claim, failure.message)
+                lifecycle.build_failed(change, claim.subject, failure)
+
         try:
-            with self._catalog.write() as change:
-                if claim.kind is TaskKind.RESOLVE:
-                    lifecycle.resolve_failed(change, claim, failure)
-                else:
-                    tasks.fail(change, claim, failure.message)
-                    lifecycle.build_failed(change, claim.subject, failure)
+            self._changes.make(end)
         except StaleFence:
             log.info("%s: %s was given to another owner", claim.subject[:12], claim.kind)
 
@@ -265,8 +287,9 @@ class Steward:
         failpoint("plan.kept")
         items = sum(split["items"] for split in counts.values())
         records = sum(split["records"] for split in counts.values())
-        with self._catalog.write() as change:
-            lifecycle.plan_done(change, claim, features, items, records, planned)
+        self._changes.make(
+            lambda change: lifecycle.plan_done(change, claim, features, items, records, planned)
+        )
         log.info("%s: %d source items, %d shards", key[:12], items, len(planned))
 
     # --- pack ---
@@ -282,12 +305,13 @@ class Steward:
             archive, records = pack(self._store, key, recipe, build, rows)
         except DamagedShards as damage:
             log.error("%s: %s", key[:12], damage)
-            with self._catalog.write() as change:
-                lifecycle.pack_found_damage(change, claim, damage.indexes)
+            indexes = damage.indexes
+            self._changes.make(lambda change: lifecycle.pack_found_damage(change, claim, indexes))
             return
         failpoint("pack.renamed")
-        with self._catalog.write() as change:
-            lifecycle.pack_done(change, claim, archive, records, self._address())
+        self._changes.make(
+            lambda change: lifecycle.pack_done(change, claim, archive, records, self._address())
+        )
         failpoint("pack.committed")
         self._store.drop_shards(key)
         make_room(self._catalog, self._store, self._settings.store_budget_bytes)

@@ -144,7 +144,11 @@ class ScratchFolder:
     def __init__(self, parent: Path) -> None:
         while True:
             self.path = Path(tempfile.mkdtemp(dir=parent))
-            self._lock = os.open(self.path / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                self._lock = os.open(self.path / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+            except OSError:
+                self.path.rmdir()  # without a lock nobody would ever sweep it away
+                raise
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             if (self.path / _LOCK_NAME).exists():
                 return
@@ -168,6 +172,12 @@ def file_mark(path: Path) -> str | None:
 def mark_of(found: os.stat_result) -> str:
     """Return what `file_mark` returns, of a file that is open already."""
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much room is left on a folder's disk, for who is no administrator."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 def sync(path: Path) -> None:

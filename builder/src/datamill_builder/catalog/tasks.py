@@ -25,6 +25,10 @@ from datamill_builder.catalog.states import TaskKind, TaskState
 _KEYS = {TaskKind.SHARD: topology.SHARD_KEY, TaskKind.PACK: topology.PACK_KEY}
 
 
+NO_SPACE = "no space is left: "
+"""How the error of a task begins that waits for room on a disk."""
+
+
 class StaleFence(DatamillError):
     """The work was given to another owner meanwhile; nothing of it may be published."""
 
@@ -180,9 +184,10 @@ def complete(change: Transaction, claim: Claim) -> None:
     _settle(change, claim, state=TaskState.DONE, owner=None, error=None)
 
 
-def hand_back(change: Transaction, claim: Claim) -> None:
+def hand_back(change: Transaction, claim: Claim, error: str | None = None) -> None:
     """Leased → pending, without counting the attempt; raises `StaleFence`."""
-    _settle(change, claim, state=TaskState.PENDING, owner=None, attempts=tasks.c.attempts - 1)
+    attempts = tasks.c.attempts - 1
+    _settle(change, claim, state=TaskState.PENDING, owner=None, attempts=attempts, error=error)
     wake(change, claim.kind, claim.subject, claim.index)
 
 
