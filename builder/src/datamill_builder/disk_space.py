@@ -75,9 +75,14 @@ class DiskSpace:
         self._full: dict[TaskKind, _Full] = {}
         self._stopping = threading.Event()
 
+    def holds_back(self, kind: TaskKind) -> bool:
+        """Return whether there is, most likely, no room for work of a kind."""
+        full = self._full.get(kind)
+        return full is not None and not self._is_worth_a_trial(full)
+
     def wait(self, kind: TaskKind) -> bool:
         """Return once there may be room for work of a kind; False if there is no more waiting."""
-        while (full := self._full.get(kind)) and not self._is_worth_a_trial(full):
+        while self.holds_back(kind):
             if self._stopping.wait(_LOOK_SECS):
                 return False
         return not self._stopping.is_set()
@@ -87,7 +92,7 @@ class DiskSpace:
         with self._lock:
             before = self._full.get(kind)
             times = before.times + 1 if before else 1
-            pause_secs = min(_LONGEST_PAUSE_SECS, 2.0 ** min(times, 10))
+            pause_secs = min(_LONGEST_PAUSE_SECS, 0.5 * 2.0 ** min(times, 10))
             self._full[kind] = _Full(times, self._free_bytes(), time.monotonic() + pause_secs)
         log.warning("no space is left: %s work waits for room: %s", kind, first_line(error))
 

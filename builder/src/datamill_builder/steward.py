@@ -84,13 +84,22 @@ class Steward:
         except (ValueError, KeyError, TypeError):
             log.warning("a ticket could not be read: %r", delivery.body[:200])
             return
-        if not self._space.wait(kind):
-            return  # the builder stops; the task is in the catalog
+        if not self._may_begin(kind):
+            return  # the task is in the catalog; the reconciler brings it up again
         try:
             self._do(kind, subject)
         except CatalogUnavailable as error:
             # The builder stops before anything can be written: the lease runs out.
             log.warning("%s: %s: %s", subject[:12], kind, error)
+
+    def _may_begin(self, kind: TaskKind) -> bool:
+        """Return whether there may be room on the disk; packers wait for it, others don't.
+
+        One thread that waits is one that resolves and plans for nobody else.
+        """
+        if kind is TaskKind.PACK:
+            return self._space.wait(kind)
+        return not self._space.holds_back(kind)
 
     def _do(self, kind: TaskKind, subject: str) -> None:
         claim = self._changes.make(
