@@ -24,6 +24,7 @@ from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
 from datamill_builder.reconciler import Reconciler
 from datamill_builder.relay import OutboxRelay
+from datamill_builder.scrubber import Scrubber
 from datamill_builder.steward import Steward
 from datamill_builder.stopping import StopSignal
 from datamill_builder.store import Store
@@ -74,6 +75,8 @@ class Builder:
         address = PublicAddress(self._catalog, settings.public_url)
         owner = self._identity.name
         self._raw_watch = RawWatch(self._catalog)
+        self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
+        self._watchers = (self._raw_watch, self._scrubber)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
         steward = Steward(
             owner,
@@ -120,7 +123,7 @@ class Builder:
         """Start all parts; returns at once."""
         self._relay.start()
         self._relay.adopt()
-        for part in (self._leases, self._progress, self._reconciler, self._raw_watch):
+        for part in (self._leases, self._progress, self._reconciler, *self._watchers):
             part.start()
         for consumer in (self._intake, self._stewards, self._packers, self._shards):
             consumer.start()
@@ -146,7 +149,7 @@ class Builder:
         for talker in talkers:
             if talker.fatal is not None:
                 raise talker.fatal
-        quiet = (self._relay, self._leases, self._progress, self._reconciler, self._raw_watch)
+        quiet = (self._relay, self._leases, self._progress, self._reconciler, *self._watchers)
         for part in (*talkers, *quiet):
             if not part.is_alive():
                 raise PartEnded(f"the builder's part '{part.name}' has ended; see the log above")
@@ -164,7 +167,7 @@ class Builder:
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
-        for part in (self._progress, self._reconciler, self._raw_watch, self._leases):
+        for part in (self._progress, self._reconciler, *self._watchers, self._leases):
             part.stop()
             part.join(_OUTBOX_GRACE_SECS)
         self._relay.stop(_OUTBOX_GRACE_SECS)
