@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
 from datamill_builder.catalog import Catalog, schema
-from datamill_producer.rabbitmq.ports import kept_ports
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
+from tests.support.postgresql import PostgresqlServer, postgresql
 from tests.support.toy import write_items
 
-pytest.importorskip("psycopg", reason="needs psycopg: `datamill-builder[postgresql]`")
+__all__ = ["postgresql"]
 
 
 @pytest.fixture(scope="module")
-def catalog_url() -> Iterator[str]:
-    """A PostgreSQL server of the test's own, on loopback."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
-    if initdb is None:
-        pytest.skip("needs PostgreSQL's server programs (initdb, pg_ctl)")
-    folder = Path(tempfile.mkdtemp(prefix="datamill-pg-"))
-    port = kept_ports(folder / "ports.json", ["postgresql"])["postgresql"]
-    as_nobody: list[str] = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        as_nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-        shutil.chown(folder, "nobody", "nogroup")
-    data = str(folder / "data")
-    run = [*as_nobody, initdb, "-D", data, "-U", "datamill", "-A", "trust", "--no-sync"]
-    subprocess.run(run, check=True, capture_output=True, cwd=folder)
-    control = [*as_nobody, str(Path(initdb).with_name("pg_ctl")), "-D", data, "-w"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    start = [*control, "-o", options, "-l", str(folder / "log"), "start"]
-    subprocess.run(start, check=True, capture_output=True, cwd=folder)
-    yield f"postgresql+psycopg://datamill@127.0.0.1:{port}/postgres"
-    subprocess.run([*control, "-m", "fast", "stop"], check=True, capture_output=True, cwd=folder)
-    shutil.rmtree(folder)
+def catalog_url(postgresql: PostgresqlServer) -> str:
+    """One database for all tests here."""
+    return postgresql.add_database()
 
 
 def test_two_builders_share_one_build(
