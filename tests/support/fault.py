@@ -23,7 +23,7 @@ FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "faults"
 class Fault:
     """A fault while a test injects it. `number`: its row in the table of faults."""
 
-    def __init__(self, number: int, what: str, test: str, node: PrivateNode) -> None:
+    def __init__(self, number: int, what: str, test: str, node: PrivateNode | None) -> None:
         self.number = number
         self.what = what
         self._test = test
@@ -55,6 +55,7 @@ class Fault:
         self._checks.append(partial(self._check, builder, clients))
 
     def _check(self, builder: BuilderProcess, clients: tuple[PlainClient, ...]) -> None:
+        assert self._node is not None, "a builder is watched without a broker"
         catalog = builder.catalog
         depths = partial(invariants.queue_depths, self._node, builder.broker_url)
         try:

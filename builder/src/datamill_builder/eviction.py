@@ -33,7 +33,10 @@ def make_room(catalog: Catalog, store: Store, budget_bytes: int | None) -> int:
     for row in candidates:
         if held_bytes <= budget_bytes:
             return evicted
-        if time.time() - row.asked_at < KEPT_SECS or not _evict(catalog, store, row.content_key):
+        # Clocks are set back too: what was asked for far in the future is not kept for ever.
+        if abs(time.time() - row.asked_at) < KEPT_SECS:
+            continue
+        if not _evict(catalog, store, row.content_key):
             continue
         log.info("%s was evicted to make room: %d bytes", row.archive, row.bytes)
         held_bytes -= row.bytes
