@@ -34,7 +34,7 @@ def fault(request: pytest.FixtureRequest) -> Iterator[Fault]:
     marker = request.node.get_closest_marker("fault")
     assert marker is not None, "a test with the fixture `fault` needs the marker `fault`"
     number, what = marker.args
-    name = request.node.name.removeprefix("test_")[:80]
+    name = request.node.name.removeprefix("test_")
     recorded = Fault(number, what, name, used.get("node"))
     yield recorded
     if request.node.stash.get(_PASSED, False):

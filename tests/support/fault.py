@@ -7,7 +7,9 @@ made (`python -m tests.faults.report`).
 from __future__ import annotations
 
 import json
+import re
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -76,5 +78,7 @@ class Fault:
             "secs": self._secs,
             "invariants": len(self._checks),
         }
-        name = f"{self.number:02d}-{self._test}.json"
+        # Parameters may hold what no file's name can.
+        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", self._test)[:80]
+        name = f"{self.number:02d}-{slug}-{zlib.crc32(self._test.encode()):08x}.json"
         (FOLDER / name).write_text(json.dumps(document), encoding="utf-8")
