@@ -318,13 +318,22 @@ class Steward:
             self._changes.make(lambda change: lifecycle.pack_found_damage(change, claim, indexes))
             return
         failpoint("pack.renamed")
-        self._changes.make(
-            lambda change: lifecycle.pack_done(change, claim, archive, records, self._address())
-        )
+        try:
+            self._changes.make(
+                lambda change: lifecycle.pack_done(change, claim, archive, records, self._address())
+            )
+        except StaleFence:
+            if not self._is_packed(key, archive.mark):
+                raise  # otherwise the catalog went away just when it had said so
         failpoint("pack.committed")
         self._store.drop_shards(key)
         make_room(self._catalog, self._store, self._settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
+
+    def _is_packed(self, content_key: str, mark: str) -> bool:
+        with self._catalog.read() as connection:
+            build = lifecycle.find_build(connection, content_key)
+        return build is not None and build.state == BuildState.READY and build.archive_mark == mark
 
     def _check_raw_data(self, recipe: Recipe) -> None:
         """Raise if the records may come from other raw data than the content key says."""
