@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datamill_producer.rabbitmq import PrivateNode
-from tests.support.builder import Start
 from tests.support.fault import Fault
-from tests.support.listener import Connect
 from tests.support.notifier import NotifierProcess, StartNotifier
 from tests.support.prepared import home, prepared_home
 
@@ -42,14 +39,19 @@ def start_notifier(home: Path, broker_url: str) -> Iterator[StartNotifier]:
 
 
 @pytest.fixture
-def fault(
-    request: pytest.FixtureRequest, node: PrivateNode, start_builder: Start, client: Connect
-) -> Iterator[Fault]:
+def fault(request: pytest.FixtureRequest) -> Iterator[Fault]:
     """The fault that the test's marker names: `@pytest.mark.fault(5, "what happens")`."""
+    used = {
+        # Only what the test has anyway: it is ended after the last look at it.
+        name: request.getfixturevalue(name)
+        for name in ("node", "start_builder", "client")
+        if name in request.fixturenames
+    }
     marker = request.node.get_closest_marker("fault")
     assert marker is not None, "a test with the fixture `fault` needs the marker `fault`"
     number, what = marker.args
-    recorded = Fault(number, what, request.node.name.removeprefix("test_")[:80], node)
+    name = request.node.name.removeprefix("test_")
+    recorded = Fault(number, what, name, used.get("node"))
     yield recorded
     if request.node.stash.get(_PASSED, False):
         recorded.end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,17 +11,16 @@ from sqlalchemy import func, select
 from datamill_builder.catalog import Catalog, schema
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
-from tests.support.postgresql import postgresql
+from tests.support.postgresql import PostgresqlServer, postgresql
 from tests.support.toy import write_items
 
-pytest.importorskip("psycopg", reason="needs psycopg: `datamill-builder[postgresql]`")
+__all__ = ["postgresql"]
 
 
 @pytest.fixture(scope="module")
-def catalog_url() -> Iterator[str]:
-    """A PostgreSQL server of the test's own, on loopback."""
-    with postgresql() as url:
-        yield url
+def catalog_url(postgresql: PostgresqlServer) -> str:
+    """One database for all tests here."""
+    return postgresql.add_database()
 
 
 def test_two_builders_share_one_build(

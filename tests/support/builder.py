@@ -101,7 +101,8 @@ class BuilderProcess:
     @property
     def catalog(self) -> Catalog:
         """Its catalog, opened anew; the caller closes it."""
-        return Catalog(f"sqlite:///{self.home / 'catalog.sqlite'}")
+        default = f"sqlite:///{self.home / 'catalog.sqlite'}"
+        return Catalog(self._environment.get("DATAMILL_CATALOG_URL", default))
 
     @property
     def store(self) -> Store:

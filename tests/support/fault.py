@@ -7,7 +7,9 @@ made (`python -m tests.faults.report`).
 from __future__ import annotations
 
 import json
+import re
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +25,7 @@ FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "faults"
 class Fault:
     """A fault while a test injects it. `number`: its row in the table of faults."""
 
-    def __init__(self, number: int, what: str, test: str, node: PrivateNode) -> None:
+    def __init__(self, number: int, what: str, test: str, node: PrivateNode | None) -> None:
         self.number = number
         self.what = what
         self._test = test
@@ -55,6 +57,7 @@ class Fault:
         self._checks.append(partial(self._check, builder, clients))
 
     def _check(self, builder: BuilderProcess, clients: tuple[PlainClient, ...]) -> None:
+        assert self._node is not None, "a builder is watched without a broker"
         catalog = builder.catalog
         depths = partial(invariants.queue_depths, self._node, builder.broker_url)
         try:
@@ -75,5 +78,7 @@ class Fault:
             "secs": self._secs,
             "invariants": len(self._checks),
         }
-        name = f"{self.number:02d}-{self._test}.json"
+        # Parameters may hold what no file's name can.
+        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", self._test)[:80]
+        name = f"{self.number:02d}-{slug}-{zlib.crc32(self._test.encode()):08x}.json"
         (FOLDER / name).write_text(json.dumps(document), encoding="utf-8")

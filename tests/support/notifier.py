@@ -39,7 +39,7 @@ class NotifierProcess:
     def __init__(self, home: Path, broker_url: str = AWAY, **settings: str) -> None:
         self.home = home
         self.log_path = home / "notifier.log"
-        self._environment = {
+        self.environment = {
             **os.environ,
             "DATAMILL_HOME": str(home),
             "DATAMILL_BROKER_URL": broker_url,
@@ -69,7 +69,7 @@ class NotifierProcess:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "datamill_notifier", *arguments],
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -76,7 +76,8 @@ def _by_last_use(
 
 
 def _is_idle(row: Row[tuple[str, str, int, float]], kept_secs: float) -> bool:
-    return bool(time.time() - row.used_at >= kept_secs)
+    # Clocks are set back, too: what was asked for far in the future is not kept for ever.
+    return bool(abs(time.time() - row.used_at) >= kept_secs)
 
 
 def _evict(catalog: Catalog, store: Store, content_key: str, kept_secs: float) -> bool:

@@ -17,6 +17,9 @@ from datamill_builder.catalog.tasks import Claim, LeasedTask
 
 log = logging.getLogger(__name__)
 
+LOOKS_IN_A_LEASE = 6
+"""How often somebody has to look, at least, before a task counts as lost."""
+
 _LOCKS_KEPT_SECS = 24 * 3600.0
 
 
@@ -117,11 +120,16 @@ class Watch:
         self._identity = identity
         self._lease_secs = lease_secs
         self._seen: dict[LeasedTask, float] = {}
+        self._looked_at = time.monotonic()
 
     def lost(self, leased: list[LeasedTask]) -> list[LeasedTask]:
         """Return the tasks without a sign of life for a lease's length, or whose owner is gone."""
         now = time.monotonic()
-        self._seen = {task: self._seen.get(task, now) for task in leased}
+        # While the catalog was away nobody could show a sign of life, and while this process was
+        # paused it saw none: a look counts for so much time at most.
+        blind_secs = max(0.0, now - self._looked_at - self._lease_secs / LOOKS_IN_A_LEASE)
+        self._looked_at = now
+        self._seen = {task: self._seen.get(task, now - blind_secs) + blind_secs for task in leased}
         return [
             task
             for task, since in self._seen.items()

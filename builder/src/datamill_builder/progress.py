@@ -30,6 +30,8 @@ class ProgressTeller(threading.Thread):
         self._lock = threading.Lock()
         self._records: dict[str, dict[int, int]] = defaultdict(dict)
         self._began: dict[str, float] = {}
+        self._before: dict[str, int] = {}
+        """How many records a build had when this builder began to tell of it."""
         self._stopping = threading.Event()
 
     def note(self, content_key: str, index: int, records: int) -> None:
@@ -51,6 +53,7 @@ class ProgressTeller(threading.Thread):
             with self._lock:
                 in_hand = {key: sum(shards.values()) for key, shards in self._records.items()}
                 self._began = {k: v for k, v in self._began.items() if k in in_hand}
+                self._before = {k: v for k, v in self._before.items() if k in in_hand}
                 began = dict(self._began)
             try:
                 for key, records in in_hand.items():
@@ -69,8 +72,9 @@ class ProgressTeller(threading.Thread):
             ids = lifecycle.aliases(connection, key)
         if build is None or not build.shards or began is None:
             return
+        before = self._before.setdefault(key, records)
         records += in_hand
-        per_sec = records / max(1e-3, time.time() - build.started_at)
+        per_sec = (records - before) / max(1e-3, time.monotonic() - began)
         left = max(0, (build.records_estimate or 0) - records)
         secs_left = left / per_sec if per_sec and build.records_estimate else None
         self._send([self._message(i, build, done, records, per_sec, secs_left) for i in ids])

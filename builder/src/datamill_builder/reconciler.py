@@ -12,7 +12,7 @@ from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog, tasks
 from datamill_builder.catalog.outbox import unsent_tickets
 from datamill_builder.catalog.states import TaskKind
-from datamill_builder.leases import Identity, Watch
+from datamill_builder.leases import LOOKS_IN_A_LEASE, Identity, Watch
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Reconciler(threading.Thread):
         self._catalog = catalog
         self._store = store
         self._watch = Watch(identity, lease_secs)
-        self._period_secs = min(2.0, lease_secs / 6)
+        self._period_secs = min(2.0, lease_secs / LOOKS_IN_A_LEASE)
         self._forgotten: set[tuple[TaskKind, str, int]] = set()
         self._declared_at = time.monotonic()
         self._stopping = threading.Event()

@@ -12,7 +12,8 @@ from datamill.broker import BatchConsumer, SlotConsumer
 from datamill.errors import DatamillError
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import Catalog
+from datamill_builder.catalog import Catalog, PatientChanges
+from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import parse_source
@@ -23,6 +24,7 @@ from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
 from datamill_builder.reconciler import Reconciler
 from datamill_builder.relay import OutboxRelay
+from datamill_builder.scrubber import Scrubber
 from datamill_builder.steward import Steward
 from datamill_builder.stopping import StopSignal
 from datamill_builder.store import Store
@@ -55,6 +57,8 @@ class Builder:
         store = Store(home / "store")
         store.sweep()
         drop_leftovers(self._catalog, store)
+        self._changes = PatientChanges(self._catalog)
+        self._space = DiskSpace(store.root, home)
         self._identity = Identity(home / "builders")
         sources = settings.handler_sources or default_sources()
         environments = Environments(
@@ -73,12 +77,16 @@ class Builder:
         address = PublicAddress(self._catalog, settings.public_url)
         owner = self._identity.name
         self._raw_watch = RawWatch(self._catalog)
+        self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
+        self._watchers = (self._raw_watch, self._scrubber)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
         steward = Steward(
             owner,
             settings,
             self._catalog,
+            self._changes,
             store,
+            self._space,
             environments,
             self._handlers,
             self._leases,
@@ -88,7 +96,9 @@ class Builder:
             owner,
             settings,
             self._catalog,
+            self._changes,
             store,
+            self._space,
             self._handlers,
             self._leases,
             self._progress,
@@ -115,7 +125,7 @@ class Builder:
         """Start all parts; returns at once."""
         self._relay.start()
         self._relay.adopt()
-        for part in (self._leases, self._progress, self._reconciler, self._raw_watch):
+        for part in (self._leases, self._progress, self._reconciler, *self._watchers):
             part.start()
         for consumer in (self._intake, self._stewards, self._packers, self._shards):
             consumer.start()
@@ -141,7 +151,7 @@ class Builder:
         for talker in talkers:
             if talker.fatal is not None:
                 raise talker.fatal
-        quiet = (self._relay, self._leases, self._progress, self._reconciler, self._raw_watch)
+        quiet = (self._relay, self._leases, self._progress, self._reconciler, *self._watchers)
         for part in (*talkers, *quiet):
             if not part.is_alive():
                 raise PartEnded(f"the builder's part '{part.name}' has ended; see the log above")
@@ -151,13 +161,15 @@ class Builder:
         consumers = (self._intake, self._stewards, self._packers, self._shards)
         for consumer in consumers:
             consumer.stop()
+        self._space.stop()
         deadline = time.monotonic() + self._settings.stop_grace_secs
         for consumer in consumers:
             consumer.join_until(deadline)
+        self._changes.stop()
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
-        for part in (self._progress, self._reconciler, self._raw_watch, self._leases):
+        for part in (self._progress, self._reconciler, *self._watchers, self._leases):
             part.stop()
             part.join(_OUTBOX_GRACE_SECS)
         self._relay.stop(_OUTBOX_GRACE_SECS)

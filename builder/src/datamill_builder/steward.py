@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datamill.broker import Delivery
-from datamill.errors import DatamillError
+from datamill.errors import DatamillError, first_line
 from datamill.events import Reason
 from datamill.failpoint import failpoint
 from datamill.settings import Settings
@@ -20,13 +20,15 @@ from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import (
     Catalog,
     CatalogUnavailable,
+    PatientChanges,
     Transaction,
     lifecycle,
     tasks,
 )
-from datamill_builder.catalog.lifecycle import Failure, PlannedShard
+from datamill_builder.catalog.lifecycle import ArchiveResult, Failure, PlannedShard
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
+from datamill_builder.disk_space import DiskSpace, is_full
 from datamill_builder.eviction import make_room
 from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
@@ -57,7 +59,9 @@ class Steward:
         owner: str,
         settings: Settings,
         catalog: Catalog,
+        changes: PatientChanges,
         store: Store,
+        space: DiskSpace,
         environments: Environments,
         handlers: HandlerPool,
         leases: Leases,
@@ -66,7 +70,9 @@ class Steward:
         self._owner = owner
         self._settings = settings
         self._catalog = catalog
+        self._changes = changes
         self._store = store
+        self._space = space
         self._environments = environments
         self._handlers = handlers
         self._leases = leases
@@ -80,11 +86,27 @@ class Steward:
         except (ValueError, KeyError, TypeError):
             log.warning("a ticket could not be read: %r", delivery.body[:200])
             return
-        self._do(kind, subject)
+        if not self._may_begin(kind):
+            return  # the task is in the catalog; the reconciler brings it up again
+        try:
+            self._do(kind, subject)
+        except CatalogUnavailable as error:
+            # The builder stops before anything can be written: the lease runs out.
+            log.warning("%s: %s: %s", subject[:12], kind, error)
+
+    def _may_begin(self, kind: TaskKind) -> bool:
+        """Return whether there may be room on the disk; packers wait for it, others don't.
+
+        One thread that waits is one that resolves and plans for nobody else.
+        """
+        if kind is TaskKind.PACK:
+            return self._space.wait(kind)
+        return not self._space.holds_back(kind)
 
     def _do(self, kind: TaskKind, subject: str) -> None:
-        with self._catalog.write() as change:
-            claim = tasks.claim(change, kind, subject, 0, self._owner)
+        claim = self._changes.make(
+            lambda change: tasks.claim(change, kind, subject, 0, self._owner)
+        )
         if claim is None:
             return
         step = {
@@ -95,27 +117,34 @@ class Steward:
         try:
             with self._leases.hold(claim, on_lost=lambda: None):
                 step[kind](claim)
+            self._space.found_room(kind)
         except StaleFence:
             log.info("%s: %s was given to another owner", subject[:12], kind)
         except HandlerStopped:
             self._hand_back(claim)
-        except CatalogUnavailable as error:
-            # Nothing can be written now: the lease runs out, and somebody takes the task.
-            log.warning("%s: %s: %s", subject[:12], kind, error)
-        except (HandlerDied, OSError) as error:
-            self._try_again(claim, error)
-        except DatamillError as error:
-            self._fail(claim, _failure(error))
+        except (OSError, DatamillError) as error:
+            self._went_wrong(claim, error)
         except Exception:
             log.exception("%s: %s failed in a way that was not foreseen", subject[:12], kind)
             self._fail(
                 claim, Failure(Reason.INTERNAL, f"{kind} failed; see the builder's log", True)
             )
 
-    def _hand_back(self, claim: Claim) -> None:
+    def _went_wrong(self, claim: Claim, error: OSError | DatamillError) -> None:
+        if is_full(error):
+            self._space.found_full(claim.kind, error)
+            self._hand_back(claim, tasks.NO_SPACE + first_line(error))
+        elif isinstance(error, CatalogUnavailable):
+            log.warning("%s: %s: %s", claim.subject[:12], claim.kind, error)
+            self._hand_back(claim)
+        elif isinstance(error, HandlerDied | OSError):
+            self._try_again(claim, error)
+        else:
+            self._fail(claim, _failure(error))
+
+    def _hand_back(self, claim: Claim, error: str | None = None) -> None:
         try:
-            with self._catalog.write() as change:
-                tasks.hand_back(change, claim)
+            self._changes.make(lambda change: tasks.hand_back(change, claim, error))
         except StaleFence:
             log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
 
@@ -125,8 +154,7 @@ class Steward:
             return
         log.warning("%s: %s: %s; trying again", claim.subject[:12], claim.kind, error)
         try:
-            with self._catalog.write() as change:
-                tasks.try_again(change, claim, str(error))
+            self._changes.make(lambda change: tasks.try_again(change, claim, str(error)))
         except StaleFence:
             log.info("%s: %s was given to another owner", claim.subject[:12], claim.kind)
 
@@ -134,12 +162,15 @@ class Steward:
         log.warning(
             "%s: %s failed: %s: %s", claim.subject[:12], claim.kind, failure.reason, failure.message
         )
+
+        def end(change: Transaction) -> None:
+            if claim.kind is TaskKind.RESOLVE:
+                lifecycle.resolve_failed(change, claim, failure)
+            else:
+                lifecycle.work_failed(change, claim, failure)
+
         try:
-            with self._catalog.write() as change:
-                if claim.kind is TaskKind.RESOLVE:
-                    lifecycle.resolve_failed(change, claim, failure)
-                else:
-                    lifecycle.work_failed(change, claim, failure)
+            self._changes.make(end)
         except StaleFence:
             log.info("%s: %s was given to another owner", claim.subject[:12], claim.kind)
 
@@ -263,12 +294,15 @@ class Steward:
             planned = cut_all(folder, counts, recipe.records_per_shard)
             items = sum(split["items"] for split in counts.values())
             records = sum(split["records"] for split in counts.values())
-            with self._catalog.write() as change:
+
+            def commit(change: Transaction) -> None:
                 lifecycle.plan_done(change, claim, features, items, records, planned)
                 # In the same change: a stale planner moves nothing to where others look.
                 for split in counts:
                     self._store.keep_plan(folder / f"{split}.jsonl", key, split)
                 failpoint("plan.kept")
+
+            self._changes.make(commit)
         log.info("%s: %d source items, %d shards", key[:12], items, len(planned))
 
     # --- pack ---
@@ -283,20 +317,34 @@ class Steward:
         try:
             with self._store.scratch() as folder:
                 archive, records = pack(self._store, folder, key, recipe, build, rows)
-                with self._catalog.write() as change:
-                    lifecycle.pack_done(change, claim, archive, records, self._address())
-                    # In the same change: a stale packer moves nothing to where others look.
-                    self._store.keep_archive(folder / archive.name, archive.name)
-                    failpoint("pack.renamed")
+                self._publish(claim, folder, archive, records)
         except DamagedShards as damage:
             log.error("%s: %s", key[:12], damage)
-            with self._catalog.write() as change:
-                lifecycle.pack_found_damage(change, claim, damage.indexes)
+            indexes = damage.indexes
+            self._changes.make(lambda change: lifecycle.pack_found_damage(change, claim, indexes))
             return
         failpoint("pack.committed")
         drop_packed_shards(self._catalog, self._store, key)
         make_room(self._catalog, self._store, self._settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
+
+    def _is_packed(self, content_key: str, mark: str) -> bool:
+        with self._catalog.read() as connection:
+            build = lifecycle.find_build(connection, content_key)
+        return build is not None and build.state == BuildState.READY and build.archive_mark == mark
+
+    def _publish(self, claim: Claim, folder: Path, archive: ArchiveResult, records: int) -> None:
+        def commit(change: Transaction) -> None:
+            lifecycle.pack_done(change, claim, archive, records, self._address())
+            # In the same change: a stale packer moves nothing to where others look.
+            self._store.keep_archive(folder / archive.name, archive.name)
+            failpoint("pack.renamed")
+
+        try:
+            self._changes.make(commit)
+        except StaleFence:
+            if not self._is_packed(claim.subject, archive.mark):
+                raise  # otherwise the catalog went away just when it had said so
 
     def _check_raw_data(self, recipe: Recipe) -> None:
         """Raise if the records may come from other raw data than the content key says."""

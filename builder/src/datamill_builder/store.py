@@ -146,7 +146,11 @@ class ScratchFolder:
     def __init__(self, parent: Path) -> None:
         while True:
             self.path = Path(tempfile.mkdtemp(dir=parent))
-            self._lock = os.open(self.path / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                self._lock = os.open(self.path / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+            except OSError:
+                self.path.rmdir()  # without a lock nobody would ever sweep it away
+                raise
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             if (self.path / _LOCK_NAME).exists():
                 return
@@ -172,6 +176,12 @@ def mark_of(found: os.stat_result) -> str:
     return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
 
 
+def free_bytes(folder: Path) -> int:
+    """Return how much room is left on a folder's disk, for who is no administrator."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def sync(path: Path) -> None:
     """Make a file's content survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -182,6 +192,9 @@ def sync(path: Path) -> None:
 
 
 def _move(temporary: Path, target: Path) -> None:
+    """Give a file its name; a change that is made once more finds that done."""
+    if target.exists() and not temporary.exists():
+        return
     sync(temporary)
     temporary.replace(target)
     sync(target.parent)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datamill.broker import Delivery
-from datamill.errors import DatamillError
+from datamill.errors import DatamillError, first_line
 from datamill.events import Reason
 from datamill.failpoint import failpoint
 from datamill.settings import Settings
@@ -18,13 +18,16 @@ from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import (
     Catalog,
     CatalogUnavailable,
+    PatientChanges,
     Transaction,
     lifecycle,
     tasks,
 )
 from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
+from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.classic import write_classic
+from datamill_builder.disk_space import DiskSpace, is_full
 from datamill_builder.handlers import answers
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import (
@@ -54,7 +57,9 @@ class ShardWorker:
         owner: str,
         settings: Settings,
         catalog: Catalog,
+        changes: PatientChanges,
         store: Store,
+        space: DiskSpace,
         handlers: HandlerPool,
         leases: Leases,
         progress: ProgressTeller,
@@ -63,7 +68,9 @@ class ShardWorker:
         self._owner = owner
         self._settings = settings
         self._catalog = catalog
+        self._changes = changes
         self._store = store
+        self._space = space
         self._handlers = handlers
         self._leases = leases
         self._progress = progress
@@ -71,8 +78,16 @@ class ShardWorker:
 
     def work(self, _delivery: Delivery) -> None:
         """Make the shard whose turn it is, whichever the ticket was written for."""
-        with self._catalog.write() as change:
-            claim = tasks.claim_fair_shard(change, self._owner)
+        if not self._space.wait(TaskKind.SHARD):
+            return  # the builder stops; the task is in the catalog
+        try:
+            self._work()
+        except CatalogUnavailable as error:
+            # The builder stops before anything can be written: the lease runs out.
+            log.warning("a shard is left as it is: %s", error)
+
+    def _work(self) -> None:
+        claim = self._changes.make(lambda change: tasks.claim_fair_shard(change, self._owner))
         if claim is None:
             return
         if claim.attempts > self._settings.shard_attempts + _LOST_OWNERS:
@@ -82,17 +97,13 @@ class ShardWorker:
         try:
             with self._leases.hold(claim, on_lost=run.stop):
                 self._make(claim, run)
+            self._space.found_room(claim.kind)
         except StaleFence:
             log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
         except HandlerStopped:
             self._hand_back(claim)
-        except CatalogUnavailable as error:
-            # Nothing can be written now: the lease runs out, and somebody takes the shard.
-            log.warning("%s.%d: %s", claim.subject[:12], claim.index, error)
-        except (HandlerDied, OSError) as error:
-            self._try_again(claim, error)
-        except DatamillError as error:
-            self._fail(claim, _failure(error), error)
+        except (OSError, DatamillError) as error:
+            self._went_wrong(claim, error)
         except Exception as error:
             log.exception(
                 "%s.%d: failed in a way that was not foreseen", claim.subject[:12], claim.index
@@ -195,19 +206,35 @@ class ShardWorker:
 
     def _commit(self, key: str, files: list[str], change_it: Callable[[Any], None]) -> None:
         try:
-            with self._catalog.write() as change:
-                change_it(change)
+            self._changes.make(change_it)
         except StaleFence:
+            if self._is_committed(key, files[0]):
+                return  # the catalog went away just when it had said so
             for file in files:
                 self._store.drop_shard(key, file)
             raise
 
+    def _is_committed(self, key: str, file: str) -> bool:
+        with self._catalog.read() as connection:
+            return any(shard.file == file for shard in lifecycle.find_shards(connection, key))
+
     # --- what went wrong ---
 
-    def _hand_back(self, claim: Claim) -> None:
+    def _went_wrong(self, claim: Claim, error: OSError | DatamillError) -> None:
+        if is_full(error):
+            self._space.found_full(claim.kind, error)
+            self._hand_back(claim, tasks.NO_SPACE + first_line(error))
+        elif isinstance(error, CatalogUnavailable):
+            log.warning("%s.%d: %s", claim.subject[:12], claim.index, error)
+            self._hand_back(claim)
+        elif isinstance(error, HandlerDied | OSError):
+            self._try_again(claim, error)
+        else:
+            self._fail(claim, _failure(error), error)
+
+    def _hand_back(self, claim: Claim, error: str | None = None) -> None:
         try:
-            with self._catalog.write() as change:
-                tasks.hand_back(change, claim)
+            self._changes.make(lambda change: tasks.hand_back(change, claim, error))
             log.info("%s.%d: handed back", claim.subject[:12], claim.index)
         except StaleFence:
             log.info("%s.%d: is not wanted any more", claim.subject[:12], claim.index)
@@ -221,8 +248,7 @@ class ShardWorker:
             return
         log.warning("%s.%d: %s; trying again", claim.subject[:12], claim.index, error)
         try:
-            with self._catalog.write() as change:
-                tasks.try_again(change, claim, str(error))
+            self._changes.make(lambda change: tasks.try_again(change, claim, str(error)))
         except StaleFence:
             log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
 
@@ -232,9 +258,12 @@ class ShardWorker:
         )
         if isinstance(error, HandlerFailed) and error.traceback:
             log.warning("%s.%d: %s", claim.subject[:12], claim.index, error.traceback.rstrip())
+
+        def end(change: Transaction) -> None:
+            lifecycle.work_failed(change, claim, failure)
+
         try:
-            with self._catalog.write() as change:
-                lifecycle.work_failed(change, claim, failure)
+            self._changes.make(end)
         except StaleFence:
             log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
 

@@ -55,15 +55,15 @@ def fetch(source: Source, path: Path, progress: ProgressCallback | None = None) 
     """Make `path` the whole, verified, synced file; go on with what it holds already.
 
     The caller sees to it that nobody else writes to `path`, and moves it to its public name.
-    Raises `Gone` where the server does not have it (any more), `DigestMismatch` if it came
-    wrong twice (nothing of it stays), `DownloadError` otherwise.
+    Raises `Gone` where the server does not have it (any more, or whole), `DigestMismatch` if it
+    came wrong twice (nothing of it stays), `DownloadError` otherwise.
     """
     with _Part(path, source.bytes) as part:
         _receive_all(source, part, progress)
         if part.sha256 != source.sha256:
             log.warning("%s did not arrive as announced; fetching it once more", source.urls[0])
             part.restart()
-            _receive_all(source, part, progress)
+            _receive_all(source, part, progress, doubted=True)
         if part.sha256 == source.sha256:
             part.sync()
             return
@@ -124,13 +124,15 @@ class _Part:
         self._file.close()
 
 
-def _receive_all(source: Source, part: _Part, progress: ProgressCallback | None) -> None:
+def _receive_all(
+    source: Source, part: _Part, progress: ProgressCallback | None, doubted: bool = False
+) -> None:
     urls = deque(source.urls)
     fruitless, fruitful_at = 0, time.monotonic()
     while not part.complete:
         url, before = urls[0], part.size
         try:
-            _receive(url, source, part, progress)
+            _receive(url, source, part, progress, doubted)
             error: Exception = DownloadError("the connection was cut")
         except Gone:
             urls.popleft()
@@ -160,7 +162,9 @@ def _worth_retrying(problem: Exception) -> Exception:
     return problem
 
 
-def _receive(url: str, source: Source, part: _Part, progress: ProgressCallback | None) -> None:
+def _receive(
+    url: str, source: Source, part: _Part, progress: ProgressCallback | None, doubted: bool
+) -> None:
     """Receive as much as one connection gives."""
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"{url} is no address to download from")
@@ -168,6 +172,9 @@ def _receive(url: str, source: Source, part: _Part, progress: ProgressCallback |
     if part.size:
         # Strong validators only: a rebuilt file must never be glued to the old one's beginning.
         headers |= {"Range": f"bytes={part.size}-", "If-Range": f'"{source.sha256}"'}
+    if doubted:
+        # Nothing that somebody between has kept; and the server is to look at its file again.
+        headers |= {"Cache-Control": "no-cache"}
     with _open(urllib.request.Request(url, headers=headers)) as response:
         if not _continues(response, part):
             part.restart()

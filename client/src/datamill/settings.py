@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     sizes and modification times. `auto`: content, up to 4 GiB."""
     store_budget_bytes: Annotated[int, Field(ge=0)] | None = None
     """How much the store may hold."""
+    scrub_secs: Annotated[float, Field(ge=0)] = 24 * 3600.0
+    """How often every byte of each archive is compared with its digest; 0: never."""
 
     listen: str | None = None
     """`host:port` of the notifier; a free port on loopback by default, kept with the home."""

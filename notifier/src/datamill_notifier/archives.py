@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row
 
+from datamill_builder.catalog import Catalog, CatalogUnavailable, lifecycle
 from datamill_builder.store import Store
 from datamill_notifier.call_thread import CallThread
 from datamill_notifier.held_file import HeldFile
@@ -20,6 +23,9 @@ log = logging.getLogger(__name__)
 
 _CHECK_WAIT_SECS = 10.0
 """How long a request waits for an archive to be hashed before it is told to come back."""
+
+_DOUBT_SECS = 60.0
+"""An archive that is doubted is hashed at most so often."""
 
 _READ_BYTES = 1024 * 1024
 _MAX_VERDICTS = 4096
@@ -34,23 +40,43 @@ class _Seen:
     sha256: str
 
 
+@dataclass(frozen=True)
+class _Check:
+    whole: asyncio.Future[bool]
+    begun_at: float
+
+    def is_older_than(self, secs: float) -> bool:
+        return self.whole.done() and time.monotonic() - self.begun_at > secs
+
+
+class _Damaged(Exception):
+    """An archive's bytes are not those of its digest."""
+
+    problem = Problem(
+        410, "damaged", "the archive is damaged: ask for the dataset again, it is built anew"
+    )
+
+
 class Archives:
     """Opens archives of the store; belongs to the event loop.
 
-    An archive whose file is not marked as it was when it was packed is hashed again, once. A
-    damaged one is never served; taking it out of the store is the builder's business.
+    An archive whose file is not marked as it was when it was packed is hashed again, once; so is
+    one, marked or not, of which somebody says that it did not arrive whole. A damaged one is
+    never served; taking it out of the store is the builder's business.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, catalog: Catalog, store: Store) -> None:
+        self._catalog = catalog
         self._store = store
-        self._checks: dict[_Seen, asyncio.Future[bool]] = {}
+        self._checks: dict[_Seen, _Check] = {}
         # One at a time: hashing is as fast as the disk.
         self._hashing = CallThread("hash")
 
-    async def open(self, build: Row[Any]) -> HeldFile:
+    async def open(self, build: Row[Any], *, doubted: bool = False) -> HeldFile:
         """Return the open archive of a build that is ready.
 
-        Raises the problem that answers the request: it is gone, damaged, or being checked.
+        `doubted`: somebody found that its bytes are not those of its digest. Raises the problem
+        that answers the request: it is gone, damaged, or being checked.
         """
         try:
             path = self._store.archive_path(build.archive)
@@ -58,31 +84,47 @@ class Archives:
         except FileNotFoundError as error:
             raise not_found("the archive is not in the store: ask for the dataset again") from error
         try:
-            if held.mark != build.archive_mark:
-                await self._check(held, _Seen(build.archive, held.mark, build.sha256))
+            seen = _Seen(build.archive, held.mark, build.sha256)
+            if doubted:
+                await self._check(held, seen, _DOUBT_SECS)
+            elif held.mark != build.archive_mark:
+                await self._check(held, seen)
+        except _Damaged as damaged:
+            held.close()
+            if held.mark == build.archive_mark:
+                await asyncio.to_thread(self._forget_mark, build)
+            raise damaged.problem from damaged
         except BaseException:
             held.close()
             raise
         return held
 
-    async def _check(self, held: HeldFile, seen: _Seen) -> None:
+    async def _check(self, held: HeldFile, seen: _Seen, valid_secs: float = math.inf) -> None:
         check = self._checks.get(seen)
-        if check is None:
+        if check is None or check.is_older_than(valid_secs):
             if len(self._checks) >= _MAX_VERDICTS:
                 self._checks.clear()
-            check = self._checks[seen] = self._begin_check(seen)
+            check = self._checks[seen] = _Check(self._begin_check(seen), time.monotonic())
         # The check goes on when this request stops waiting for it.
-        done, _ = await asyncio.wait({check}, timeout=_CHECK_WAIT_SECS)
+        done, _ = await asyncio.wait({check.whole}, timeout=_CHECK_WAIT_SECS)
         if not done:
             raise unavailable("the archive is being checked: come back in a moment")
-        if not check.result():
-            raise _damaged()
+        if not check.whole.result():
+            raise _Damaged
         if not held.is_unchanged():
             raise unavailable("the archive is changing: come back in a moment")
 
     def _begin_check(self, seen: _Seen) -> asyncio.Future[bool]:
         path = self._store.archive_path(seen.name)
         return self._hashing.call(lambda: _is_whole(path, seen))
+
+    def _forget_mark(self, build: Row[Any]) -> None:
+        """Have a builder look at an archive that rotted without a mark, when it is asked for."""
+        try:
+            with self._catalog.write() as change:
+                lifecycle.mark_archive(change, build, None)
+        except CatalogUnavailable as error:
+            log.warning("%s", error)
 
     def close(self) -> None:
         """Stop checking."""
@@ -102,12 +144,8 @@ def _is_whole(path: Path, seen: _Seen) -> bool:
         return False
     log.log(
         logging.INFO if whole else logging.ERROR,
-        "%s was touched since it was packed: it is %s",
+        "%s was touched since it was packed, or doubted: it is %s",
         seen.name,
         "whole" if whole else "damaged, and not served",
     )
     return whole
-
-
-def _damaged() -> Problem:
-    return unavailable("the archive is damaged: ask for the dataset again, it is built anew")

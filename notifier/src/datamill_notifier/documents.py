@@ -50,6 +50,7 @@ def state(closely: Closely, public_url: str) -> Document:
     """Return everything about a dataset."""
     view = closely.view
     return summary(view) | {
+        "note": closely.note,
         "ready": _event(view.ready(public_url)),
         "failed": _event(view.failed()),
         "planned": _event(view.planned()),

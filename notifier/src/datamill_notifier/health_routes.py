@@ -8,6 +8,7 @@ import os
 from aiohttp import web
 
 from datamill_builder.catalog import CatalogUnavailable, lifecycle
+from datamill_notifier import disk
 from datamill_notifier.service import Service, service_of
 
 routes = web.RouteTableDef()
@@ -28,8 +29,11 @@ async def get_readiness(request: web.Request) -> web.Response:
         "store": await asyncio.to_thread(_store_is_there, service),
         "broker": service.broker_connected(),
     }
+    full = await asyncio.to_thread(disk.trouble, service)
+    parts["disk"] = full is None
     ready = all(parts.values())
-    return web.json_response({"ready": ready, **parts}, status=200 if ready else 503)
+    reason = {"reason": full} if full else {}
+    return web.json_response({"ready": ready, **parts, **reason}, status=200 if ready else 503)
 
 
 def _catalog_reads(service: Service) -> bool:

@@ -24,6 +24,8 @@ class Closely:
 
     view: DatasetView
     shards: list[Row[Any]]
+    note: str | None = None
+    """What it waits for that is nobody's turn."""
 
     def fetchable(self) -> list[Row[Any]]:
         """Return the shards that are done and there."""
@@ -55,7 +57,8 @@ def find_closely(service: Service, dataset_id: str) -> Closely:
             raise not_found("nobody has asked for this dataset yet")
         key = view.dataset.content_key
         shards = lifecycle.find_shards(connection, key) if key else []
-    return Closely(_as_stored(service, view), shards)
+        note = views.waiting_for_space(connection, dataset_id, key)
+    return Closely(_as_stored(service, view), shards, note)
 
 
 def newest(

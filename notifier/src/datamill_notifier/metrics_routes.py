@@ -45,6 +45,8 @@ def _of_catalog(counted: Numbers) -> Iterable[str]:
     ]
     yield _metric("builds", "gauge", "Builds by state.", builds)
     yield _metric("tasks", "gauge", "Tasks by kind and state.", tasks)
+    waiting = counted.waiting_for_space
+    yield _one("tasks_waiting_for_space", "gauge", "Tasks that found a disk full.", waiting)
     yield _one("outbox_messages", "gauge", "Messages no broker has confirmed yet.", counted.outbox)
     yield _one("requests_total", "counter", "Accepted requests.", counted.requests)
     yield _one("store_bytes", "gauge", "Archives and loose shards.", counted.store_bytes)

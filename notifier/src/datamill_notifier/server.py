@@ -124,7 +124,7 @@ async def _service(
     store = Store(settings.home / "store")
     downloads = DownloadLog(catalog)
     downloads.start()
-    archives, asker = Archives(store), Asker(broker_url)
+    archives, asker = Archives(catalog, store), Asker(broker_url)
     try:
         yield Service(
             catalog=catalog,

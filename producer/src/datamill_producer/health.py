@@ -74,7 +74,8 @@ def _notifier(service: Service) -> Document:
         return {"ok": False, "url": service.http_url, "error": first_line(error)}
     broken = [name for name, works in parts.items() if not works and name != "ready"]
     found: Document = {"ok": not broken, "url": service.http_url, "parts": parts}
-    return found | ({"error": f"does not work: {', '.join(broken)}"} if broken else {})
+    reason = f" ({parts['reason']})" if "reason" in parts else ""
+    return found | ({"error": f"does not work: {', '.join(broken)}{reason}"} if broken else {})
 
 
 def _builds(service: Service) -> Document:

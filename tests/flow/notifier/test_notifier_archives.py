@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from datamill_builder.catalog import Catalog
+from datamill_builder.catalog import Catalog, lifecycle
 from datamill_builder.catalog.schema import downloads
 from tests.support.archives import example, pack
 from tests.support.catalog_steps import Steps
 from tests.support.notifier import NotifierProcess
+from tests.support.rot import flip_bit
 
 BIG_BYTES = 24 * 1024 * 1024  # more than the buffers of both ends of a loopback connection
 
@@ -284,13 +285,35 @@ def test_a_damaged_archive_is_never_served(
     for path in (f"/datasets/{made.archive.name}", f"{base}/manifest.json", f"{base}/shards/0"):
         for headers in ({}, {"Range": "bytes=0-0"}):
             answer = notifier.ask(path, headers=headers)
-            assert answer.status == 503
-            assert int(answer.headers["Retry-After"]) > 0
-            assert answer.document["error"] == "unavailable"
+            assert answer.status == 410, "clients ask for the dataset again"
+            assert answer.document["error"] == "damaged"
             assert answer.headers["ETag"] is None
     # Whole again, as after a rebuild: served again.
     file.write_bytes(made.archive.body)
     assert notifier.ask(f"/datasets/{made.archive.name}").body == made.archive.body
+
+
+def test_an_archive_that_is_doubted_is_hashed_again(
+    notifier: NotifierProcess, steps: Callable[..., Steps], catalog: Catalog
+) -> None:
+    made = steps().ready()
+    path, doubt = f"/datasets/{made.archive.name}", {"Cache-Control": "no-cache"}
+    flip_bit(made.store.archive_path(made.archive.name))
+    assert notifier.ask(path, headers=doubt).status == 410
+    assert notifier.ask(path).status == 410, "nor is it served to others from here on"
+    with catalog.read() as connection:
+        build = lifecycle.find_build(connection, made.content_key)
+    assert build is not None and build.archive_mark is None, "a builder looks at it when asked"
+
+
+def test_doubts_make_nobody_hash_all_the_time(
+    notifier: NotifierProcess, steps: Callable[..., Steps]
+) -> None:
+    made = steps().ready()
+    path, doubt = f"/datasets/{made.archive.name}", {"Cache-Control": "no-cache"}
+    for _ in range(3):
+        assert notifier.ask(path, headers=doubt).body == made.archive.body
+    assert notifier.log().count(f"{made.archive.name} was touched") == 1
 
 
 def test_a_link_in_place_of_an_archive_is_not_followed(

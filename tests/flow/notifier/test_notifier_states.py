@@ -360,7 +360,8 @@ def test_health(notifier: NotifierProcess) -> None:
     assert notifier.ask("/healthz").status == 200
     ready = notifier.ask("/readyz")
     assert ready.status == 503
-    assert ready.document == {"ready": False, "catalog": True, "store": True, "broker": False}
+    parts = {"catalog": True, "store": True, "broker": False, "disk": True}
+    assert ready.document == {"ready": False, **parts}
 
 
 def test_the_page(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:

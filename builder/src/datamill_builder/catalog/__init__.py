@@ -1,5 +1,19 @@
 """The catalog: the database of requests, builds, shards, downloads and raw data versions."""
 
-from datamill_builder.catalog.engine import Catalog, CatalogTooNew, CatalogUnavailable, Transaction
+from datamill_builder.catalog.engine import (
+    Catalog,
+    CatalogFull,
+    CatalogTooNew,
+    CatalogUnavailable,
+    Transaction,
+)
+from datamill_builder.catalog.patience import PatientChanges
 
-__all__ = ["Catalog", "CatalogTooNew", "CatalogUnavailable", "Transaction"]
+__all__ = [
+    "Catalog",
+    "CatalogFull",
+    "CatalogTooNew",
+    "CatalogUnavailable",
+    "PatientChanges",
+    "Transaction",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,16 @@ from datamill_builder.catalog import schema
 log = logging.getLogger(__name__)
 
 _BUSY_SECS = 30.0
+_PG_DISK_FULL = "53100"
 _ONE_MOMENT = {"isolation_level": "REPEATABLE READ"}
 
 
 class CatalogUnavailable(ServiceUnavailable):
     """The catalog's database can't be used just now."""
+
+
+class CatalogFull(CatalogUnavailable):
+    """The disk of the catalog's database is full."""
 
 
 class CatalogTooNew(SettingsError):
@@ -84,6 +90,8 @@ class Catalog:
                 "postgresql+psycopg://USER@HOST/DATABASE"
             ) from error
         self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self.folder = Path(url.removeprefix("sqlite:///")).parent if self._is_sqlite else None
+        """Where the database's file is; None where a server keeps it."""
         # SQLite has one writer at a time; waiting in line here is fairer than its busy handler.
         self._turn = threading.Lock()
         self._on_committed: Callable[[list[Outbound]], None] | None = None
@@ -150,7 +158,15 @@ def _translated() -> Iterator[None]:
     except (IntegrityError, DataError, ProgrammingError):
         raise  # trying again would not help: the statement or its values are at fault
     except DBAPIError as error:
-        raise CatalogUnavailable(f"the catalog can't be used just now: {error.orig}") from error
+        kind = CatalogFull if _says_full(error.orig) else CatalogUnavailable
+        raise kind(f"the catalog can't be used just now: {error.orig}") from error
+
+
+def _says_full(error: object) -> bool:
+    if isinstance(error, sqlite3.Error):
+        # The low byte is the code, the others say more about it.
+        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_FULL
+    return getattr(error, "sqlstate", None) == _PG_DISK_FULL
 
 
 def _engine(url: str) -> Engine:

@@ -27,6 +27,10 @@ from datamill_builder.catalog.states import ACTIVE_TASKS, ENDED_TASKS, TaskKind,
 _KEYS = {TaskKind.SHARD: topology.SHARD_KEY, TaskKind.PACK: topology.PACK_KEY}
 
 
+NO_SPACE = "no space is left: "
+"""How the error of a task begins that waits for room on a disk."""
+
+
 class StaleFence(DatamillError):
     """The work was given to another owner meanwhile; nothing of it may be published."""
 
@@ -177,9 +181,9 @@ def complete(change: Transaction, claim: Claim) -> None:
     _settle(change, claim, TaskState.DONE, error=None)
 
 
-def hand_back(change: Transaction, claim: Claim) -> None:
+def hand_back(change: Transaction, claim: Claim, error: str | None = None) -> None:
     """Leased → pending, without counting the attempt; raises `StaleFence`."""
-    _settle(change, claim, TaskState.PENDING, attempts=tasks.c.attempts - 1)
+    _settle(change, claim, TaskState.PENDING, attempts=tasks.c.attempts - 1, error=error)
     wake(change, claim.kind, claim.subject, claim.index)
 
 

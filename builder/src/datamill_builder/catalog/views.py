@@ -13,7 +13,8 @@ from datamill.events import Accepted, Evicted, Failed, Planned, Ready, Reason
 from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.schema import builds, datasets, outbox, requests, shards, tasks
-from datamill_builder.catalog.states import BuildState, DatasetState
+from datamill_builder.catalog.states import BuildState, DatasetState, TaskState
+from datamill_builder.catalog.tasks import NO_SPACE
 
 
 class PublicState(StrEnum):
@@ -47,6 +48,13 @@ _public_state: ColumnElement[str] = case(
     else_=builds.c.state,
 )
 """The public state of a row of `datasets` with its build beside it."""
+
+
+_WAITS_FOR_SPACE = and_(
+    # Begun again counts too: that it fits is known at the end.
+    tasks.c.state.in_((TaskState.PENDING, TaskState.LEASED)),
+    tasks.c.error.startswith(NO_SPACE),
+)
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,7 @@ class Numbers:
     outbox: int
     requests: int
     store_bytes: int
+    waiting_for_space: int
 
 
 def dataset_view(connection: Connection, dataset_id: str) -> DatasetView | None:
@@ -204,6 +213,14 @@ def find_shard(connection: Connection, content_key: str, index: int) -> Row[Any]
     ).first()
 
 
+def waiting_for_space(connection: Connection, *subjects: str | None) -> str | None:
+    """Return what a task says that waits for room on a disk; of some subjects, where given."""
+    query = select(tasks.c.error).where(_WAITS_FOR_SPACE).order_by(tasks.c.task_id).limit(1)
+    if subjects:
+        query = query.where(tasks.c.subject.in_([subject for subject in subjects if subject]))
+    return connection.scalar(query)
+
+
 def numbers(connection: Connection) -> Numbers:
     """Return what the catalog can count."""
     by_build = connection.execute(select(builds.c.state, func.count()).group_by(builds.c.state))
@@ -216,6 +233,10 @@ def numbers(connection: Connection) -> Numbers:
         outbox=connection.scalar(select(func.count()).select_from(outbox)) or 0,
         requests=connection.scalar(select(func.count()).select_from(requests)) or 0,
         store_bytes=_store_bytes(connection),
+        waiting_for_space=connection.scalar(
+            select(func.count()).select_from(tasks).where(_WAITS_FOR_SPACE)
+        )
+        or 0,
     )
 
 

@@ -94,6 +94,8 @@ class HandlerPool:
             yield handler
         except BaseException as error:
             refused = isinstance(error, HandlerFailed) and handler.process.alive
+            # One that was refused by the system may have left half a file in its folder.
+            refused = refused and not getattr(error, "errno", None)
             self._give_back(handler) if refused else handler.close()
             raise
         else:

@@ -32,12 +32,18 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "
 
 
 class HandlerFailed(DatamillError):
-    """The handler refused or failed; `reason` is the one of the `failed` event."""
+    """The handler refused or failed; `reason` is the one of the `failed` event.
 
-    def __init__(self, reason: Reason, message: str, traceback: str = "") -> None:
+    `errno`: what the operating system refused it, where that is the cause.
+    """
+
+    def __init__(
+        self, reason: Reason, message: str, traceback: str = "", errno: int | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.traceback = traceback
+        self.errno = errno
 
     def with_cause(self) -> str:
         """Return the message with the end of the traceback, if there is one: it names the line."""
@@ -229,7 +235,9 @@ def _failure(error: dict[str, Any]) -> HandlerFailed:
         reason = Reason(str(error.get("reason")))
     except ValueError:
         reason = Reason.HANDLER_ERROR
-    return HandlerFailed(reason, str(error.get("message")), str(error.get("traceback") or ""))
+    message, trace = str(error.get("message")), str(error.get("traceback") or "")
+    number = error.get("errno")
+    return HandlerFailed(reason, message, trace, number if isinstance(number, int) else None)
 
 
 def _environment(workdir: Path) -> dict[str, str]:

@@ -7,9 +7,9 @@ Protocol 1: a JSON object per line. The builder writes commands to standard inpu
 answers go to a copy of standard output, while file descriptor 1 itself is turned to standard
 error, so that a handler may print what it likes, and standard input to nothing, so that what a
 handler starts may read theirs. Every command gets one answer, `{"ok": …}` or
-`{"error": {"reason", "message", "traceback"}}`; `shard` and `classic` may send `{"progress": n}`
-before it. When standard input ends, so does this process with all that it started, whatever it is
-doing.
+`{"error": {"reason", "message", "traceback", "errno"}}`; `shard` and `classic` may send
+`{"progress": n}` before it. When standard input ends, so does this process with all that it
+started, whatever it is doing.
 
 | command | gives |
 | --- | --- |
@@ -231,7 +231,7 @@ def _safe_name(split: str) -> str:
     return split
 
 
-def _describe(error: BaseException) -> dict[str, str]:
+def _describe(error: BaseException) -> dict[str, Any]:
     text = str(error).strip()
     message = text.splitlines()[0] if text else type(error).__name__
     reason = getattr(error, "datamill_reason", "handler_error")
@@ -239,7 +239,17 @@ def _describe(error: BaseException) -> dict[str, str]:
         message = f"{type(error).__name__}: {message}"
     # Where this file refuses something is of no use to anybody.
     trace = "" if isinstance(error, Refused) else traceback.format_exc()[-MAX_TRACEBACK:]
-    return {"reason": reason, "message": message[:2000], "traceback": trace}
+    number = _errno(error)
+    return {"reason": reason, "message": message[:2000], "traceback": trace, "errno": number}
+
+
+def _errno(error: BaseException | None) -> int | None:
+    """Return the number of the operating system's error that is the cause, if one is."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _commands(source: BinaryIO) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from datamill.archive.layout import MANIFEST, REQUIRED_ENTRIES, is_entry_name, is_shard_name
 from datamill.archive.manifest import Manifest, ManifestShard
@@ -24,14 +24,18 @@ from datamill.errors import ArchiveError
 _CHUNK_BYTES = 1024 * 1024
 _ENCRYPTED_FLAG = 0x1
 _LOCAL_HEADER_BYTES = 30
+_DIRECTORY_HEADER_BYTES = 46
 _LOCAL_SIGNATURE = b"PK\x03\x04"
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR64 = struct.Struct("<4sLQL")
 
 
 @dataclass(frozen=True)
 class Limits:
     """What an archive may hold at most."""
 
-    entries: int = 1_000_000
+    entries: int = 500_000
     metadata_bytes: int = 256 * 1024**2
     """Each entry that is no shard."""
     total_bytes: int = 1 << 46
@@ -68,6 +72,7 @@ def read_manifest(archive: Path) -> Manifest:
 
 
 def _unpack(file: BinaryIO, folder: Path, limits: Limits, content_key: str | None) -> Manifest:
+    _count_entries(file, limits)
     with zipfile.ZipFile(file) as opened:
         entries = _checked_entries(opened, limits)
         _check_places(opened, file, list(entries.values()))
@@ -85,10 +90,57 @@ def _unpack(file: BinaryIO, folder: Path, limits: Limits, content_key: str | Non
     return manifest
 
 
+def _count_entries(file: BinaryIO, limits: Limits) -> None:
+    """Refuse a directory of too many entries before zipfile makes gigabytes of objects of it.
+
+    The numbers in the end record may lie, so that the entries themselves are counted.
+    """
+    place, directory_bytes = _directory(file)
+    file.seek(place - directory_bytes)
+    counted = 0
+    while directory_bytes > 0:
+        header = file.read(_DIRECTORY_HEADER_BYTES)
+        if len(header) != _DIRECTORY_HEADER_BYTES:
+            raise zipfile.BadZipFile("its directory is cut off")
+        rest_bytes = sum(struct.unpack("<3H", header[28:34]))
+        file.seek(rest_bytes, os.SEEK_CUR)
+        directory_bytes -= len(header) + rest_bytes
+        counted += 1
+        if counted > limits.entries:
+            raise ArchiveError(f"the archive has more than {limits.entries} entries")
+
+
+def _directory(file: BinaryIO) -> tuple[int, int]:
+    """Return where the directory ends, and its bytes (APPNOTE.TXT, 4.3.14 to 4.3.16).
+
+    An archive has no comment, so its end record is its last bytes; a large one has another
+    record, whose place a locator tells, in between.
+    """
+    place = file.seek(0, os.SEEK_END) - _END.size
+    if place < 0:
+        raise zipfile.BadZipFile("it is too short")
+    signature, *_, directory_bytes, _start, comment_bytes = _read_struct(file, place, _END)
+    if signature != b"PK\x05\x06" or comment_bytes:
+        raise zipfile.BadZipFile("it does not end as an archive does")
+    if place >= _LOCATOR64.size + _END64.size:
+        locator = _read_struct(file, place - _LOCATOR64.size, _LOCATOR64)
+        if locator[0] == b"PK\x06\x07":
+            place -= _LOCATOR64.size + _END64.size
+            signature, *_, directory_bytes, _start = _read_struct(file, place, _END64)
+            if signature != b"PK\x06\x06":
+                raise zipfile.BadZipFile("its end record is not where it should be")
+    if directory_bytes > place:
+        raise zipfile.BadZipFile("its directory is larger than itself")
+    return place, directory_bytes
+
+
+def _read_struct(file: BinaryIO, place: int, kind: struct.Struct) -> tuple[Any, ...]:
+    file.seek(place)
+    return kind.unpack(file.read(kind.size))
+
+
 def _checked_entries(opened: zipfile.ZipFile, limits: Limits) -> dict[str, zipfile.ZipInfo]:
     infos = opened.infolist()
-    if len(infos) > limits.entries:
-        raise ArchiveError(f"the archive has {len(infos)} entries; allowed are {limits.entries}")
     entries: dict[str, zipfile.ZipInfo] = {}
     folded: set[str] = set()
     for info in infos:

@@ -55,6 +55,8 @@ def _dataset(document: Document) -> str:
         ("state", _state(document)),
         ("asked", f"{document['requests']} times, first {local_time(document['created_at'])}"),
     ]
+    if document.get("note"):
+        rows.append(("note", document["note"]))
     if document["waiting"]:
         rows.append(("waiting", document["waiting"]))
     if ready := document["ready"]:

@@ -22,22 +22,21 @@ from datamill_builder.catalog.lifecycle import ArchiveResult, Failure
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind, TaskState
 from datamill_builder.intake import Intake
 from datamill_builder.store import Store
-from tests.support.postgresql import postgresql
+from tests.support.postgresql import PostgresqlServer, postgresql
 from tests.unit.builder.life import ARCHIVE, KEY, URL, Life, request, shard_result
 from tests.unit.builder.waiting import until
 
-pytest.importorskip("psycopg", reason="needs psycopg: `datamill-builder[postgresql]`")
+__all__ = ["postgresql"]
 
 RECIPE = {"dataset_name": "toy", "config": {"repeat": 1}, "mode": "sharded"}
 FAILURE = Failure(Reason.HANDLER_ERROR, "it broke", retryable=True)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Catalog]:
-    with postgresql() as url:
-        opened = Catalog(url)
-        yield opened
-        opened.close()
+def server(postgresql: PostgresqlServer) -> Iterator[Catalog]:
+    opened = Catalog(postgresql.add_database())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -1,0 +1,102 @@
+"""The scrubber: reads what lies in the store, for disks lose bits without a word.
+
+An archive whose file looks untouched is served without a look at its bytes. Here each is read
+once in a while, at a gentle pace. One that is damaged is taken out of the store, and its loss told
+as `evicted` is told: what was ready is no longer to be had, and asking again builds it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from datamill.errors import DatamillError
+from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog.schema import builds
+from datamill_builder.catalog.states import BuildState
+from datamill_builder.store import Store
+
+log = logging.getLogger(__name__)
+
+_BYTES_PER_SEC = 50e6
+"""Disks serve downloads and builds first: so a terabyte takes about six hours."""
+_CHUNK_BYTES = 1024 * 1024
+_LONGEST_REST_SECS = 60.0
+
+
+class Scrubber(threading.Thread):
+    """Compares each archive with its digest, once in `every_secs`; never where that is 0."""
+
+    def __init__(self, catalog: Catalog, store: Store, every_secs: float) -> None:
+        super().__init__(name="scrubber", daemon=True)
+        self._catalog = catalog
+        self._store = store
+        self._every_secs = every_secs
+        self._looked_at: dict[str, float] = {}
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Look until stopped."""
+        rest_secs = min(_LONGEST_REST_SECS, self._every_secs / 2) or None
+        while not self._stopping.wait(rest_secs):
+            try:
+                self._round()
+            except (DatamillError, OSError) as error:
+                log.warning("archives could not be looked at: %s", error)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+
+    def _round(self) -> None:
+        with self._catalog.read() as connection:
+            ready = connection.execute(select(builds).where(builds.c.state == BuildState.READY))
+            there = {build.content_key: build for build in ready}
+        now = time.monotonic()
+        self._looked_at = {key: at for key, at in self._looked_at.items() if key in there}
+        for key, build in there.items():
+            if now - self._looked_at.get(key, float("-inf")) > self._every_secs:
+                self._look(build)
+                self._looked_at[key] = time.monotonic()
+            if self._stopping.is_set():
+                return
+
+    def _look(self, build: Row[Any]) -> None:
+        # A file that was touched is looked at before it is served: not here as well.
+        if self._store.archive_mark(build.archive) != build.archive_mark:
+            return
+        digest = self._digest(build.archive)
+        if digest in (None, build.sha256):
+            return
+        if self._store.archive_mark(build.archive) == build.archive_mark:
+            self._take_away(build)
+
+    def _digest(self, name: str) -> str | None:
+        """Return an archive's SHA-256; None if the builder stops before it is known."""
+        digest = hashlib.sha256()
+        try:
+            with self._store.archive_path(name).open("rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+                    if self._stopping.wait(len(chunk) / _BYTES_PER_SEC):
+                        return None
+        except FileNotFoundError:
+            return None  # evicted meanwhile
+        except OSError as error:
+            log.error("%s can't be read: %s", name, error)
+        return digest.hexdigest()
+
+    def _take_away(self, build: Row[Any]) -> None:
+        with self._catalog.write() as change:
+            now = lifecycle.hold_build(change, build.content_key)
+            if now is None or (now.state, now.epoch) != (BuildState.READY, build.epoch):
+                return
+            lifecycle.evicted(change, build.content_key)
+            # In the same change: the next archive of this build will have the same name.
+            kept = self._store.quarantine_archive(build.archive)
+        log.error("%s is damaged, though nobody touched it; it is now %s", build.archive, kept)

@@ -1,0 +1,83 @@
+"""The scrubber takes damaged archives away, and leaves everything else alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog.states import BuildState
+from datamill_builder.scrubber import Scrubber
+from datamill_builder.store import Store
+from tests.support import rot
+from tests.support.archives import pack
+from tests.support.catalog_steps import Steps
+from tests.unit.builder.waiting import until
+
+
+@pytest.fixture
+def steps(catalog: Catalog, store: Store) -> list[Steps]:
+    """Two archives."""
+    made = []
+    for number in range(2):
+        archive = pack(content_key=f"{number:064x}")
+        made.append(Steps(catalog, store, {"number": number}, archive=archive).ready())
+    return made
+
+
+@pytest.fixture
+def scrub(catalog: Catalog, store: Store) -> Iterator[Scrubber]:
+    scrubber = Scrubber(catalog, store, 0.05)
+    yield scrubber
+    scrubber.stop()
+    if scrubber.ident is not None:
+        scrubber.join(10)
+
+
+def state(catalog: Catalog, steps: Steps) -> str:
+    with catalog.read() as connection:
+        build = lifecycle.find_build(connection, steps.content_key)
+    assert build is not None
+    return str(build.state)
+
+
+def path(steps: Steps) -> Path:
+    return steps.store.archive_path(steps.archive.name)
+
+
+def test_rot_that_nothing_shows_is_found(
+    catalog: Catalog, steps: list[Steps], scrub: Scrubber, store: Store
+) -> None:
+    rotten, whole = steps
+    rot.flip_bit(path(rotten))
+    scrub.start()
+    until(lambda: not path(rotten).exists())
+    assert state(catalog, rotten) == BuildState.EVICTED
+    assert [kept.name for kept in (store.root / "quarantine").iterdir()] == [rotten.archive.name]
+    assert state(catalog, whole) == BuildState.READY
+    assert path(whole).read_bytes() == whole.archive.body
+
+
+def test_what_was_touched_is_looked_at_by_who_serves_it(
+    catalog: Catalog, steps: list[Steps], scrub: Scrubber
+) -> None:
+    touched, rotten = steps
+    rot.flip_bit_seen(path(touched))
+    rot.flip_bit(path(rotten))
+    scrub.start()
+    until(lambda: not path(rotten).exists())
+    assert path(touched).exists()
+    assert state(catalog, touched) == BuildState.READY
+
+
+def test_zero_means_never(catalog: Catalog, store: Store, steps: list[Steps]) -> None:
+    never = Scrubber(catalog, store, 0.0)
+    rot.flip_bit(path(steps[0]))
+    never.start()
+    never.join(0.3)
+    assert never.is_alive() and path(steps[0]).exists()
+    never.stop()
+    never.join(10)
+    assert not never.is_alive()
