@@ -17,6 +17,7 @@ from datamill_builder.catalog.states import BuildState
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import parse_source
+from datamill_builder.handlers.tools import kill_tools, stop_tools
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Identity, Leases
 from datamill_builder.progress import ProgressTeller
@@ -61,7 +62,13 @@ class Builder:
             home / "environments", self._catalog, store, [parse_source(text) for text in sources]
         )
         workers = settings.workers
-        self._handlers = HandlerPool(environments, settings.raw_folder, store, idle=workers + 2)
+        self._handlers = HandlerPool(
+            environments,
+            settings.raw_folder,
+            store,
+            workers + 2,
+            settings.handler_memory_bytes,
+        )
         self._relay = OutboxRelay(broker_url, self._catalog)
         self._leases = Leases(self._catalog, settings.lease_secs)
         self._progress = ProgressTeller(self._catalog, self._relay.tell)
@@ -152,6 +159,7 @@ class Builder:
         deadline = time.monotonic() + self._settings.stop_grace_secs
         for consumer in consumers:
             consumer.join_until(deadline)
+        stop_tools()
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
@@ -162,6 +170,11 @@ class Builder:
         self._handlers.stop_all()
         self._identity.release()
         self._catalog.close()
+
+    def kill_children(self) -> None:
+        """End all child processes: no locks, no waiting, for a signal's handler."""
+        self._handlers.kill_all()
+        kill_tools()
 
 
 def _drop_packed_shards(catalog: Catalog, store: Store) -> None:
@@ -186,6 +199,7 @@ def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:
     """Run a builder until told to stop; raise what it can't go on with."""
     sys.setswitchinterval(0.001)  # many short turns: a hit should not wait for another thread's
     builder = Builder(settings, broker_url)
+    stopping.at_the_second(builder.kill_children)
     builder.start()
     try:
         builder.wait(stopping)

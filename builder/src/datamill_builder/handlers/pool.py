@@ -62,11 +62,19 @@ class OpenHandler:
 class HandlerPool:
     """Lends handler processes; at most `idle` wait for their next use."""
 
-    def __init__(self, environments: Environments, raw_root: Path, store: Store, idle: int) -> None:
+    def __init__(
+        self,
+        environments: Environments,
+        raw_root: Path,
+        store: Store,
+        idle: int,
+        memory_bytes: int | None = None,
+    ) -> None:
         self._environments = environments
         self._raw_root = raw_root
         self._store = store
         self._idle = idle
+        self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._waiting: list[OpenHandler] = []
         self._lent: list[OpenHandler] = []
@@ -106,7 +114,7 @@ class HandlerPool:
         folder = self._store.open_scratch()
         label = f"{opening.dataset_name} {opening.environment.package_version}"
         try:
-            process = HandlerProcess(python, folder.path, label)
+            process = HandlerProcess(python, folder.path, label, self._memory_bytes)
         except (DatamillError, OSError):
             folder.close()
             raise
@@ -142,3 +150,8 @@ class HandlerPool:
             handler.close()
         for handler in lent:
             handler.process.stop()
+
+    def kill_all(self) -> None:
+        """End all processes: no locks, no waiting, for a signal's handler."""
+        for handler in [*self._waiting, *self._lent]:
+            handler.process.kill()

@@ -25,6 +25,7 @@ _LOG_LINES_KEPT = 200
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 _MAX_LOG_LINE_BYTES = 16 * 1024
 _MAX_PRINTED = 64 * 1024
+_OUT_OF_MEMORY = "out_of_memory"
 _LOOK_SECS = 0.5
 _LOG_GRACE_SECS = 1.0
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH")
@@ -56,12 +57,16 @@ class HandlerProcess:
     What the handler prints goes to the log, line by line, with `label`.
     """
 
-    def __init__(self, python: Path, workdir: Path, label: str) -> None:
+    def __init__(
+        self, python: Path, workdir: Path, label: str, memory_bytes: int | None = None
+    ) -> None:
+        """`memory_bytes`: what the process, and each that it starts, may have of its own."""
         self.label = label
+        limit = [] if memory_bytes is None else [str(memory_bytes)]
         self._printed: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
         self._stopped = threading.Event()
         self._process = subprocess.Popen(
-            [python, "-I", RUNNER],
+            [python, "-I", RUNNER, *limit],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -107,7 +112,7 @@ class HandlerProcess:
     def stop(self) -> None:
         """End the process and whatever it started, at once; from any thread."""
         self._stopped.set()
-        self._kill()
+        self.kill()
 
     def close(self) -> None:
         """End the process and wait for it."""
@@ -124,10 +129,11 @@ class HandlerProcess:
 
     def _end(self) -> int:
         """Kill it, wait until it is gone, and return its exit code."""
-        self._kill()
+        self.kill()
         return self._process.wait()
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """Kill it and whatever it started: no locks, no waiting, for a signal's handler too."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -141,7 +147,7 @@ class HandlerProcess:
                 if on_progress:
                     on_progress(int(answer["progress"]))
             elif "error" in answer:
-                raise _failure(answer["error"])
+                raise self._failure(answer["error"])
             else:
                 return answer["ok"]
 
@@ -179,6 +185,14 @@ class HandlerProcess:
             self._end()
             raise HandlerDied("the handler wrote something else than answers into the protocol")
         return answer
+
+    def _failure(self, error: dict[str, Any]) -> HandlerFailed:
+        failure = _failure(error)
+        if error.get("reason") != _OUT_OF_MEMORY:
+            return failure
+        # Nobody knows what is left of a process that got no memory: it is not used again.
+        self._end()
+        return HandlerDied(f"the handler got no more memory: {failure}", failure.traceback)
 
     def _death(self) -> DatamillError:
         if self._stopped.is_set():
