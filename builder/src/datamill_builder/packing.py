@@ -12,7 +12,7 @@ import logging
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,16 @@ class TooManyBadItems(DatamillError):
 
 
 def pack(
-    store: Store, content_key: str, recipe: Recipe, build: Any, shards: Sequence[Any]
+    store: Store,
+    content_key: str,
+    recipe: Recipe,
+    build: Any,
+    shards: Sequence[Any],
+    before_publishing: Callable[[], None] = lambda: None,
 ) -> tuple[ArchiveResult, int]:
     """Write the archive of a build whose shards are all there; return it and its records.
+
+    `before_publishing` is called when it is complete; nothing is published if it raises.
 
     Raises `DamagedShards` or `TooManyBadItems`.
     """
@@ -74,6 +81,7 @@ def pack(
         )
         digest, size = file_sha256(temporary), temporary.stat().st_size
         failpoint("pack.synced")
+        before_publishing()
         mark = store.keep_archive(temporary, name)
     records = sum(shard.records for shard in shards)
     return ArchiveResult(name, size, digest, mark, offsets), records

@@ -24,15 +24,17 @@ from datamill_builder.catalog import (
     lifecycle,
     tasks,
 )
-from datamill_builder.catalog.lifecycle import Failure, PlannedShard
+from datamill_builder.catalog.lifecycle import ArchiveResult, Failure, PlannedShard
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState, TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.eviction import make_room
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import HandlerDied, HandlerFailed, HandlerStopped
-from datamill_builder.handlers.sources import SourceUnavailable, UnknownRelease
+from datamill_builder.handlers.sources import UnknownRelease
+from datamill_builder.handlers.tools import SourceUnavailable
 from datamill_builder.handlers.wheels import BadWheel, file_sha256
+from datamill_builder.installers import Installers, NoTurn, Task
 from datamill_builder.leases import Leases
 from datamill_builder.packing import DamagedShards, TooManyBadItems, pack
 from datamill_builder.planning import cut_all
@@ -41,6 +43,10 @@ from datamill_builder.recipe import Recipe
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
+
+INSTALLERS = 12
+"""How many environments are made at a time: fewer than there are stewards, so that some are left
+for what needs none."""
 
 
 class RawDataChanged(DatamillError):
@@ -69,6 +75,7 @@ class Steward:
         self._handlers = handlers
         self._leases = leases
         self._address = address
+        self._installers = Installers(INSTALLERS, self._wake)
 
     def work(self, delivery: Delivery) -> None:
         """Do what a ticket hints at, if nobody else does."""
@@ -97,6 +104,8 @@ class Steward:
             log.info("%s: %s was given to another owner", subject[:12], kind)
         except HandlerStopped:
             self._hand_back(claim)
+        except NoTurn:
+            self._put_aside(claim)
         except CatalogUnavailable as error:
             # Nothing can be written now: the lease runs out, and somebody takes the task.
             log.warning("%s: %s: %s", subject[:12], kind, error)
@@ -116,6 +125,23 @@ class Steward:
                 tasks.hand_back(change, claim)
         except StaleFence:
             log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
+
+    def _put_aside(self, claim: Claim) -> None:
+        """Wait for a turn at making an environment, without keeping a thread from other work."""
+        try:
+            with self._catalog.write() as change:
+                tasks.put_aside(change, claim)
+        except StaleFence:
+            log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
+        else:
+            self._installers.line_up((claim.kind, claim.subject))
+
+    def _wake(self, task: Task) -> None:
+        try:
+            with self._catalog.write() as change:
+                tasks.wake(change, *task)
+        except CatalogUnavailable as error:
+            log.warning("%s: %s is not called yet: %s", task[1][:12], task[0], error)
 
     def _try_again(self, claim: Claim, error: OSError) -> None:
         if claim.attempts >= self._settings.shard_attempts:
@@ -169,15 +195,17 @@ class Steward:
         configured = self._settings.datasets.get(name)
         handler = (configured and configured.handler) or name
         raw_root = self._settings.raw_folder
-        try:
-            environment = self._environments.resolve(handler, version)
-        except UnknownRelease as error:
-            if configured is None and not error.declared and not (raw_root / name).is_dir():
-                raise UnknownDataset(_unknown(name, raw_root)) from error
-            raise
-        opening = Opening(environment, name, config, configured.raw if configured else None)
-        with self._handlers.lend(opening) as opened:
-            info = opened.info
+        there = self._environments.is_there(handler, version)
+        with self._installers.turn(needed=not there):
+            try:
+                environment = self._environments.resolve(handler, version)
+            except UnknownRelease as error:
+                if configured is None and not error.declared and not (raw_root / name).is_dir():
+                    raise UnknownDataset(_unknown(name, raw_root)) from error
+                raise
+            opening = Opening(environment, name, config, configured.raw if configured else None)
+            with self._handlers.lend(opening) as opened:
+                info = opened.info
         raw = raw_version(self._catalog, raw_root / info["raw"], self._settings.raw_digest)
         recipe = Recipe(
             dataset_name=name,
@@ -236,7 +264,8 @@ class Steward:
     def _plan(self, claim: Claim) -> None:
         recipe = self._load_recipe(claim.subject)
         opening = Opening(recipe.environment, recipe.dataset_name, recipe.config, recipe.raw)
-        with self._handlers.lend(opening) as opened:
+        made = self._environments.is_made(recipe.environment)
+        with self._installers.turn(needed=not made), self._handlers.lend(opening) as opened:
             if recipe.mode == "classic":
                 self._plan_classic(claim)
             else:
@@ -279,19 +308,46 @@ class Steward:
         recipe = self._load_recipe(key)
         self._check_raw_data(recipe)
         try:
-            archive, records = pack(self._store, key, recipe, build, rows)
+            archive, records = pack(
+                self._store, key, recipe, build, rows, before_publishing=lambda: self._check(claim)
+            )
         except DamagedShards as damage:
             log.error("%s: %s", key[:12], damage)
             with self._catalog.write() as change:
                 lifecycle.pack_found_damage(change, claim, damage.indexes)
             return
         failpoint("pack.renamed")
-        with self._catalog.write() as change:
-            lifecycle.pack_done(change, claim, archive, records, self._address())
+        try:
+            with self._catalog.write() as change:
+                lifecycle.pack_done(change, claim, archive, records, self._address())
+                if self._store.archive_mark(archive.name) != archive.mark:
+                    # An owner that was given up meanwhile has renamed its own, or taken it back.
+                    raise FileNotFoundError(f"{archive.name} was replaced before it was announced")
+        except StaleFence:
+            self._withdraw(key, archive)
+            raise
         failpoint("pack.committed")
         self._store.drop_shards(key)
         make_room(self._catalog, self._store, self._settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
+
+    def _check(self, claim: Claim) -> None:
+        with self._catalog.read() as connection:
+            tasks.check(connection, claim)
+
+    def _withdraw(self, content_key: str, archive: ArchiveResult) -> None:
+        """Take back an archive that was renamed although its owner had been given up.
+
+        Within a change to the catalog: whoever announces the archive looks at its file in one too.
+        """
+        with self._catalog.write() as change:
+            build = lifecycle.find_build(change.connection, content_key)
+            if build is None or self._store.archive_mark(archive.name) != archive.mark:
+                return
+            if build.state == BuildState.READY and build.sha256 == archive.sha256:
+                lifecycle.mark_archive(change, content_key, archive.mark)  # the same bytes
+            else:
+                self._store.drop_archive(archive.name)
 
     def _check_raw_data(self, recipe: Recipe) -> None:
         """Raise if the records may come from other raw data than the content key says."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, func, insert, select, update
+from sqlalchemy import Connection, Integer, Text, and_, case, cast, func, insert, select, update
 
 from datamill import topology
 from datamill.broker import Outbound
@@ -19,9 +19,10 @@ from datamill.errors import DatamillError
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.outbox import new_message_id
 from datamill_builder.catalog.rows import insert_new
-from datamill_builder.catalog.schema import builds, tasks
+from datamill_builder.catalog.schema import builds, meta, tasks
 from datamill_builder.catalog.states import TaskKind, TaskState
 
+_LEASES_LOST = "leases_lost_total"
 _KEYS = {TaskKind.SHARD: topology.SHARD_KEY, TaskKind.PACK: topology.PACK_KEY}
 
 
@@ -175,6 +176,12 @@ def beat(change: Transaction, claims: list[Claim]) -> list[Claim]:
     return lost
 
 
+def check(connection: Connection, claim: Claim) -> None:
+    """Raise `StaleFence` if a claim is no longer held."""
+    if connection.scalar(select(func.count()).where(_mine(claim))) != 1:  # type: ignore[arg-type]
+        raise StaleFence
+
+
 def complete(change: Transaction, claim: Claim) -> None:
     """Leased → done; raises `StaleFence`."""
     _settle(change, claim, state=TaskState.DONE, owner=None, error=None)
@@ -184,6 +191,14 @@ def hand_back(change: Transaction, claim: Claim) -> None:
     """Leased → pending, without counting the attempt; raises `StaleFence`."""
     _settle(change, claim, state=TaskState.PENDING, owner=None, attempts=tasks.c.attempts - 1)
     wake(change, claim.kind, claim.subject, claim.index)
+
+
+def put_aside(change: Transaction, claim: Claim) -> None:
+    """Leased → pending, for later: nobody is woken, the attempt does not count.
+
+    Raises `StaleFence`.
+    """
+    _settle(change, claim, state=TaskState.PENDING, owner=None, attempts=tasks.c.attempts - 1)
 
 
 def try_again(change: Transaction, claim: Claim, error: str) -> None:
@@ -209,6 +224,7 @@ def cancel_all(change: Transaction, subject: str) -> None:
 
 def take_from(change: Transaction, lost: list[LeasedTask]) -> None:
     """Leased → pending for tasks whose owner shows no sign of life since they were seen."""
+    taken = 0
     for seen in lost:
         row = change.connection.execute(
             update(tasks)
@@ -219,6 +235,22 @@ def take_from(change: Transaction, lost: list[LeasedTask]) -> None:
         ).first()
         if row is not None:
             wake(change, TaskKind(row.kind), row.subject, row.number)
+            taken += 1
+    if taken:
+        _count_lost(change, taken)
+
+
+def _count_lost(change: Transaction, count: int) -> None:
+    insert_new(change.connection, meta, {"key": _LEASES_LOST, "value": "0"})
+    sum_ = cast(meta.c.value, Integer) + count
+    change.connection.execute(
+        update(meta).where(meta.c.key == _LEASES_LOST).values(value=cast(sum_, Text))
+    )
+
+
+def leases_lost(connection: Connection) -> int:
+    """Return how many leases were ever taken from owners that showed no sign of life."""
+    return int(connection.scalar(select(meta.c.value).where(meta.c.key == _LEASES_LOST)) or 0)
 
 
 @dataclass(frozen=True)

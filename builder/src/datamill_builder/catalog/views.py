@@ -14,6 +14,7 @@ from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.schema import builds, datasets, outbox, requests, shards, tasks
 from datamill_builder.catalog.states import BuildState, DatasetState
+from datamill_builder.catalog.tasks import leases_lost
 
 
 class PublicState(StrEnum):
@@ -140,6 +141,7 @@ class Numbers:
     tasks: dict[tuple[str, str], int]
     outbox: int
     requests: int
+    leases_lost: int
     store_bytes: int
 
 
@@ -215,6 +217,7 @@ def numbers(connection: Connection) -> Numbers:
         tasks={(kind, state): count for kind, state, count in by_task},
         outbox=connection.scalar(select(func.count()).select_from(outbox)) or 0,
         requests=connection.scalar(select(func.count()).select_from(requests)) or 0,
+        leases_lost=leases_lost(connection),
         store_bytes=_store_bytes(connection),
     )
 
