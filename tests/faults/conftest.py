@@ -10,9 +10,9 @@ from datamill_producer.rabbitmq import PrivateNode
 from tests.support.builder import Start
 from tests.support.fault import Fault
 from tests.support.listener import Connect
-from tests.support.prepared import home, prepared_home
+from tests.support.prepared import home, mischief_home, prepared_home, prepared_mischief
 
-__all__ = ["home", "prepared_home"]
+__all__ = ["home", "mischief_home", "prepared_home", "prepared_mischief"]
 
 _PASSED = pytest.StashKey[bool]()
 

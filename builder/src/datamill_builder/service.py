@@ -153,6 +153,7 @@ class Builder:
 
     def stop(self) -> None:
         """Stop taking work; finish what is in hand or hand it back; publish what is decided."""
+        log.info("told to stop; work in hand gets %g s", self._settings.stop_grace_secs)
         consumers = (self._intake, self._stewards, self._packers, self._shards)
         for consumer in consumers:
             consumer.stop()

@@ -17,6 +17,7 @@ from typing import Any
 
 from datamill.errors import DatamillError
 from datamill.events import Reason
+from datamill_builder.handlers.strays import kill_strays
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class HandlerProcess:
     ) -> None:
         """`memory_bytes`: what the process, and each that it starts, may have of its own."""
         self.label = label
+        self._workdir = workdir
         limit = [] if memory_bytes is None else [str(memory_bytes)]
         self._printed: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
         self._stopped = threading.Event()
@@ -117,7 +119,7 @@ class HandlerProcess:
     def close(self) -> None:
         """End the process and wait for it."""
         self.stop()
-        self._process.wait()
+        self._end()
         self._reader.join(_LOG_GRACE_SECS)
         # Standard error is closed by its reader: a process that left our session may hold it.
         for pipe in (self._process.stdin, self._process.stdout):
@@ -130,7 +132,9 @@ class HandlerProcess:
     def _end(self) -> int:
         """Kill it, wait until it is gone, and return its exit code."""
         self.kill()
-        return self._process.wait()
+        code = self._process.wait()
+        kill_strays(self._workdir)
+        return code
 
     def kill(self) -> None:
         """Kill it and whatever it started: no locks, no waiting, for a signal's handler too."""
