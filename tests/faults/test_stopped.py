@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import time
 from pathlib import Path
@@ -26,8 +27,8 @@ def _shards_in_work(builder: BuilderProcess) -> list[int]:
 
 
 def _wait_at_work(builder: BuilderProcess, shards: int) -> set[int]:
-    """Return the handlers' process ids once so many shards are being written."""
-    builder.wait_logged("writing", shards)
+    """Return the handlers' process ids once so many shards wait in the middle."""
+    builder.wait_logged("doing wait", shards)
     assert len(_shards_in_work(builder)) == shards
     assert builder.process is not None
     return set(descendants(builder.process.pid))
@@ -120,12 +121,14 @@ def test_the_second_signal_leaves_no_half_archive(
     code, secs = _end(builder, 60.0)
     assert code == exits.INTERRUPTED
     assert secs < IMPATIENT_SECS
-    assert builder.archives() == []
+    # Another thread may have come to the end before the main one heard of the signals.
+    published = [hashlib.sha256(path.read_bytes()).hexdigest() for path in builder.archives()]
     again = start_builder(home)
-    assert trainer.wait(dataset_id)["event"] == "ready"
+    ready = trainer.wait(dataset_id)
     fault.recovered()
+    assert published in ([], [ready["sha256"]]), "whole, or not at all"
     fault.watch(again, trainer)
-    fault.saw(f"gone after {secs:.2f} s, nothing published; packed again by the next")
+    fault.saw(f"gone after {secs:.2f} s, nothing half published; ready from the next")
 
 
 @pytest.mark.fault(9, "SIGINT to a handler in the middle of a shard")

@@ -25,6 +25,7 @@ class Toy(Toy):
     def make(self, word, rest, key):
         mischief = getattr(self, "make_" + word, None)
         if mischief:
+            print("doing", word)
             mischief(*rest)
 
     def make_once(self, word, *rest):

@@ -95,9 +95,12 @@ async def _serve(
         ends: set[asyncio.Future[Any]] = {listener_ended, told}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        # No new connections; then those who listen are let go, since they would stay for ever;
-        # then downloads get their grace; whatever is left is cut off by the runner.
+        # No new connections, and no more requests on those that there are; then those who listen
+        # are let go, since they would stay for ever; then downloads get their grace; whatever is
+        # left is cut off by the runner.
         await site.stop()
+        if runner.server:
+            runner.server.pre_shutdown()
         service.hub.close()
         await service.transfers.finish(grace_secs)
         await runner.cleanup()
