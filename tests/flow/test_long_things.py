@@ -58,8 +58,10 @@ def impatient_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Private
         if os.environ.get("CI"):
             raise
         pytest.skip(f"needs RabbitMQ: {error}")
-    conf = f"consumer_timeout = {ACKNOWLEDGEMENT_SECS * 1000}\nchannel_tick_interval = 2000\n"
+    conf = f"consumer_timeout = {ACKNOWLEDGEMENT_SECS * 1000}\n"
     with PrivateNode(tmp_path_factory.mktemp("impatient"), installation, conf=conf) as node:
+        # How often it looks (every minute otherwise) has no name in rabbitmq.conf.
+        node.ctl("eval", "application:set_env(rabbit, channel_tick_interval, 2000).")
         yield node
 
 

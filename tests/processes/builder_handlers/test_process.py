@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -253,6 +254,20 @@ def test_it_runs_in_its_own_environment_and_folder(
     assert Path(where["cwd"]).name.startswith("work")
     assert where["path"] and where["cwd"] not in where["path"]
     assert not [path for path in where["path"] if "datamill_builder" in path or path == ""]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit leaves most memory out")
+def test_more_memory_than_allowed_is_the_end_of_a_process(
+    handler_python: Path, raw_root: Path, tmp_path: Path
+) -> None:
+    process = HandlerProcess(handler_python, tmp_path, "trouble 1.0.0", 128 * 1024**2)
+    open_handler(process, raw_root)
+    assert do(process, "eats", 30) == "ate 30"
+    with pytest.raises(HandlerDied, match="got no more memory: MemoryError") as error:
+        do(process, "eats", 300)
+    assert "eats" in error.value.traceback
+    assert not process.alive, "nobody is lent a process that got no memory"
+    process.close()
 
 
 def open_descriptors() -> int:

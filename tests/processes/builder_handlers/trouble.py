@@ -117,6 +117,10 @@ class Trouble:
         while True:
             pass
 
+    def eats(self, megabytes: int, _progress: Any) -> str:
+        eaten = [b"x" * 1024 * 1024 for _ in range(megabytes)]
+        return f"ate {len(eaten)}"
+
     def sleeps(self, seconds: float, _progress: Any) -> str:
         time.sleep(seconds)
         return "slept"
