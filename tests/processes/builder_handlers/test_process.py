@@ -152,6 +152,12 @@ def test_a_process_that_leaves_is_dead(opened: HandlerProcess) -> None:
         do(opened, "echo", 1)
 
 
+def test_what_a_killed_process_printed_last_is_known(opened: HandlerProcess) -> None:
+    with pytest.raises(HandlerDied) as error:
+        do(opened, "says_and_dies", "about to open a.jpg")
+    assert "about to open a.jpg" in error.value.traceback
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [(signal.SIGKILL, r"signal 9 \(SIGKILL\); out of memory\?"), (signal.SIGSEGV, "SIGSEGV")],

@@ -68,7 +68,9 @@ class HandlerProcess:
         self._printed: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
         self._stopped = threading.Event()
         self._process = subprocess.Popen(
-            [python, "-I", RUNNER, *limit],
+            # Unbuffered by an option, since `-I` ignores the variable: a killed handler's last
+            # words, and what a busy one says, would not come out otherwise.
+            [python, "-I", "-u", RUNNER, *limit],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
