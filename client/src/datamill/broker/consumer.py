@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 _TURN_SECS = 0.5
 _HEALTHY_SECS = 60.0
-_HOLD_SECS = 15.0
+HOLD_SECS = 15.0
+"""How long a delivery is held for its work: half of the shortest time that an operator may want."""
 _LEAST_HOLD_SECS = 2.0
 
 
@@ -241,7 +242,7 @@ class SlotConsumer(_Consumer):
         queue_name: str,
         slots: int,
         work: Callable[[Delivery], None],
-        hold_secs: float = _HOLD_SECS,
+        hold_secs: float = HOLD_SECS,
     ) -> None:
         super().__init__(url, name)
         self._queue_name = queue_name
