@@ -63,7 +63,7 @@ def test_shards_in_hand_are_handed_back_after_the_grace(
     fault.injected()
     code, secs = _end(builder, 60.0)
     assert code == 0
-    assert GRACE_SECS <= secs <= GRACE_SECS + 2.0
+    assert GRACE_SECS <= secs <= GRACE_SECS + 4.0  # 1.6 s, with 25 processes waiting for 2 cores
     _wait_gone(handlers)
     shards = builder.tasks(TaskKind.SHARD)
     assert {task.state for task in shards} == {TaskState.PENDING}
