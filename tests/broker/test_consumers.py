@@ -245,6 +245,20 @@ def test_long_work_is_acknowledged_early_and_its_slot_takes_nothing_else(broker_
     assert len(work.started) == 4, "what was acknowledged did not come again"
 
 
+def test_work_that_outlives_the_grace_does_not_hold_up_the_end(broker_url: str) -> None:
+    work = Work()
+    consumer = slots(broker_url, work)
+    tickets(broker_url, 2)
+    until(lambda: len(work.started) == 2)
+    consumer.stop()
+    began = time.monotonic()
+    consumer.join(1.0)
+    assert time.monotonic() - began < 1.9, "one second for all slots, not for each"
+    work.go.set()
+    consumer.join(60)
+    assert len(work.done) == 2
+
+
 def test_work_goes_on_over_a_lost_connection(node: PrivateNode, broker_url: str) -> None:
     work = Work()
     consumer = slots(broker_url, work)

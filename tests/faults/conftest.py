@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.fault import Fault
 from tests.support.notifier import NotifierProcess, StartNotifier
-from tests.support.prepared import home, prepared_home
+from tests.support.prepared import home, mischief_home, prepared_home, prepared_mischief
 
-__all__ = ["home", "prepared_home"]
+__all__ = ["home", "mischief_home", "prepared_home", "prepared_mischief"]
 
 _PASSED = pytest.StashKey[bool]()
 

@@ -9,8 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from datamill_builder.catalog import Catalog
+from sqlalchemy import select
+
+from datamill_builder.catalog import Catalog, schema
+from datamill_builder.catalog.states import TaskKind
 from datamill_builder.store import Store
 
 
@@ -98,6 +102,36 @@ class BuilderProcess:
         assert self.process is not None
         assert self.process.wait(timeout_secs) == -signal.SIGKILL, self.log()
 
+    def wait_stopped(self, timeout_secs: float = 60.0) -> None:
+        """Return when a failpoint has paused it; each pause is told once."""
+        assert self.process is not None
+        deadline = time.monotonic() + timeout_secs
+        stopped = os.WSTOPPED | os.WNOHANG
+        while os.waitid(os.P_PID, self.process.pid, stopped) is None:
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.01)
+
+    def wait_logged(self, text: str, times: int = 1, timeout_secs: float = 60.0) -> None:
+        """Return when it has logged a text so often."""
+        assert self.process is not None
+        deadline = time.monotonic() + timeout_secs
+        while self.log().count(text) < times:
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
+    def tasks(self, kind: TaskKind) -> list[Any]:
+        """Return the rows of its tasks of a kind, in order."""
+        catalog = self.catalog
+        with catalog.read() as connection:
+            rows = connection.execute(
+                select(schema.tasks)
+                .where(schema.tasks.c.kind == kind)
+                .order_by(schema.tasks.c.task_id)
+            ).all()
+        catalog.close()
+        return list(rows)
+
     @property
     def catalog(self) -> Catalog:
         """Its catalog, opened anew; the caller closes it."""
@@ -112,6 +146,14 @@ class BuilderProcess:
     def archives(self) -> list[Path]:
         """Return the archives that it has published."""
         return sorted((self.home / "store" / "archives").glob("*.zip"))
+
+
+def process_state(pid: int) -> str:
+    """Return the letter that proc(5) has for a process's state; X where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
 
 
 Start = Callable[..., BuilderProcess]

@@ -39,6 +39,12 @@ class Fault:
         """Say that it happens now."""
         self._injected_at = time.monotonic()
 
+    @property
+    def injected_at(self) -> float:
+        """When it happened, by the monotonic clock."""
+        assert self._injected_at is not None, "no fault was injected yet"
+        return self._injected_at
+
     def recovered(self) -> float:
         """Say that all is well again; return the seconds that took."""
         assert self._injected_at is not None, "a fault is over that was not injected"

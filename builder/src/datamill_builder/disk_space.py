@@ -19,7 +19,7 @@ from datamill.errors import first_line
 from datamill_builder.catalog import CatalogFull
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.handlers.process import HandlerFailed
-from datamill_builder.handlers.sources import SourceUnavailable
+from datamill_builder.handlers.tools import SourceUnavailable
 from datamill_builder.store import free_bytes
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import parse_source
+from datamill_builder.handlers.tools import kill_tools, stop_tools
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Identity, Leases
 from datamill_builder.leftovers import drop_leftovers
@@ -66,7 +67,12 @@ class Builder:
         )
         workers = settings.workers
         self._handlers = HandlerPool(
-            environments, settings.raw_folder, store, workers + 2, settings.open_timeout_secs
+            environments,
+            settings.raw_folder,
+            store,
+            workers + 2,
+            settings.open_timeout_secs,
+            settings.handler_memory_bytes,
         )
         self._relay = OutboxRelay(broker_url, self._catalog)
         self._leases = Leases(self._catalog, settings.lease_secs)
@@ -158,6 +164,7 @@ class Builder:
 
     def stop(self) -> None:
         """Stop taking work; finish what is in hand or hand it back; publish what is decided."""
+        log.info("told to stop; work in hand gets %g s", self._settings.stop_grace_secs)
         consumers = (self._intake, self._stewards, self._packers, self._shards)
         for consumer in consumers:
             consumer.stop()
@@ -166,6 +173,7 @@ class Builder:
         for consumer in consumers:
             consumer.join_until(deadline)
         self._changes.stop()
+        stop_tools()
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
@@ -176,6 +184,11 @@ class Builder:
         self._handlers.stop_all()
         self._identity.release()
         self._catalog.close()
+
+    def kill_children(self) -> None:
+        """End all child processes: no locks, no waiting, for a signal's handler."""
+        self._handlers.kill_all()
+        kill_tools()
 
 
 def default_sources() -> tuple[str, ...]:
@@ -191,6 +204,7 @@ def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:
     """Run a builder until told to stop; raise what it can't go on with."""
     sys.setswitchinterval(0.001)  # many short turns: a hit should not wait for another thread's
     builder = Builder(settings, broker_url)
+    stopping.at_the_second(builder.kill_children)
     builder.start()
     try:
         builder.wait(stopping)

@@ -34,8 +34,10 @@ from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import EnvironmentFailed, Environments
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import HandlerDied, HandlerFailed, HandlerStopped
-from datamill_builder.handlers.sources import SourceUnavailable, UnknownRelease
+from datamill_builder.handlers.sources import UnknownRelease
+from datamill_builder.handlers.tools import SourceUnavailable
 from datamill_builder.handlers.wheels import BadWheel, file_sha256
+from datamill_builder.installers import Installers, NoTurn, Task
 from datamill_builder.leases import Leases
 from datamill_builder.leftovers import drop_packed_shards
 from datamill_builder.packing import DamagedShards, TooManyBadItems, pack
@@ -45,6 +47,10 @@ from datamill_builder.recipe import Recipe
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
+
+INSTALLERS = 12
+"""How many environments are made at a time: fewer than there are stewards, so that some are left
+for what needs none."""
 
 
 class RawDataChanged(DatamillError):
@@ -77,6 +83,7 @@ class Steward:
         self._handlers = handlers
         self._leases = leases
         self._address = address
+        self._installers = Installers(INSTALLERS, self._wake)
 
     def work(self, delivery: Delivery) -> None:
         """Do what a ticket hints at, if nobody else does."""
@@ -122,6 +129,8 @@ class Steward:
             log.info("%s: %s was given to another owner", subject[:12], kind)
         except HandlerStopped:
             self._hand_back(claim)
+        except NoTurn:
+            self._put_aside(claim)
         except (OSError, DatamillError) as error:
             self._went_wrong(claim, error)
         except Exception:
@@ -147,6 +156,22 @@ class Steward:
             self._changes.make(lambda change: tasks.hand_back(change, claim, error))
         except StaleFence:
             log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
+
+    def _put_aside(self, claim: Claim) -> None:
+        """Wait for a turn at making an environment, without keeping a thread from other work."""
+        try:
+            self._changes.make(lambda change: tasks.put_aside(change, claim))
+        except StaleFence:
+            log.info("%s: %s is not wanted any more", claim.subject[:12], claim.kind)
+        else:
+            self._installers.line_up((claim.kind, claim.subject))
+
+    def _wake(self, task: Task) -> None:
+        try:
+            with self._catalog.write() as change:
+                tasks.wake(change, *task)
+        except CatalogUnavailable as error:
+            log.warning("%s: %s is not called yet: %s", task[1][:12], task[0], error)
 
     def _try_again(self, claim: Claim, error: HandlerDied | OSError) -> None:
         if claim.attempts >= self._settings.shard_attempts:
@@ -201,15 +226,17 @@ class Steward:
         configured = self._settings.datasets.get(name)
         handler = (configured and configured.handler) or name
         raw_root = self._settings.raw_folder
-        try:
-            environment = self._environments.resolve(handler, version)
-        except UnknownRelease as error:
-            if configured is None and not error.declared and not (raw_root / name).is_dir():
-                raise UnknownDataset(_unknown(name, raw_root)) from error
-            raise
-        opening = Opening(environment, name, config, configured.raw if configured else None)
-        with self._handlers.lend(opening) as opened:
-            info = opened.info
+        there = self._environments.is_there(handler, version)
+        with self._installers.turn(needed=not there):
+            try:
+                environment = self._environments.resolve(handler, version)
+            except UnknownRelease as error:
+                if configured is None and not error.declared and not (raw_root / name).is_dir():
+                    raise UnknownDataset(_unknown(name, raw_root)) from error
+                raise
+            opening = Opening(environment, name, config, configured.raw if configured else None)
+            with self._handlers.lend(opening) as opened:
+                info = opened.info
         raw = raw_version(self._catalog, raw_root / info["raw"], self._settings.raw_digest)
         recipe = Recipe(
             dataset_name=name,
@@ -268,7 +295,8 @@ class Steward:
     def _plan(self, claim: Claim) -> None:
         recipe = self._load_recipe(claim.subject)
         opening = Opening(recipe.environment, recipe.dataset_name, recipe.config, recipe.raw)
-        with self._handlers.lend(opening) as opened:
+        made = self._environments.is_made(recipe.environment)
+        with self._installers.turn(needed=not made), self._handlers.lend(opening) as opened:
             if recipe.mode == "classic":
                 self._plan_classic(claim)
             else:

@@ -46,7 +46,8 @@ EX_CONFIG = 78
 """A setting is wrong, or a queue or the catalog is not as this version of Datamill needs it."""
 
 INTERRUPTED = 130
-"""Ctrl-C ended a command that was waiting (128 + SIGINT, as shells count)."""
+"""Ctrl-C ended a command that was waiting, or a second signal a service that was stopping
+(128 + SIGINT, as shells count)."""
 
 
 def exit_code(error: DatamillError) -> int:

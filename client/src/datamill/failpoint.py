@@ -40,4 +40,5 @@ def _reach(name: str, wanted: str) -> None:
         if point is None:
             raise ValueError(f"{VARIABLE}: {word!r} is no failpoint: name[:kill|:stop][@time]")
         if point["name"] == name and times == int(point["time"] or 1):
-            os.kill(os.getpid(), _SIGNALS[point["action"] or "kill"])
+            # To this very thread: one sent to the process may find another, and this one goes on.
+            signal.pthread_kill(threading.get_ident(), _SIGNALS[point["action"] or "kill"])

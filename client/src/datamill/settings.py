@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     """A handler that works longer on one shard is ended, and its build fails."""
     handler_timeout_secs: Annotated[float, Field(gt=0)] = 7 * 24 * 3600.0
     """The same for a plan, and for a dataset that its handler can't cut into shards."""
+    handler_memory_bytes: Annotated[int, Field(ge=64 * 1024**2)] | None = None
+    """What a handler process may hold of its own, and each that it starts (Linux counts private
+    memory that can be written). One that wants more is ended, and its shard tried again."""
     shard_attempts: Annotated[int, Field(ge=1)] = 3
     """How often a shard is tried before its build fails."""
     stop_grace_secs: Annotated[float, Field(ge=0)] = 10.0

@@ -14,6 +14,7 @@ from datamill_notifier import (
     page_routes,
     request_routes,
 )
+from datamill_notifier.farewell import take_no_more
 from datamill_notifier.problems import answer_problems
 from datamill_notifier.service import SERVICE, Service
 
@@ -27,7 +28,7 @@ _HEADERS = {
 def application(service: Service) -> web.Application:
     """Return the application that answers for a service."""
     app = web.Application(
-        middlewares=[answer_problems, admin_routes.ask_for_token],
+        middlewares=[answer_problems, take_no_more, admin_routes.ask_for_token],
         client_max_size=MAX_MESSAGE_BYTES,
     )
     app[SERVICE] = service

@@ -49,6 +49,9 @@ def _of_catalog(counted: Numbers) -> Iterable[str]:
     yield _one("tasks_waiting_for_space", "gauge", "Tasks that found a disk full.", waiting)
     yield _one("outbox_messages", "gauge", "Messages no broker has confirmed yet.", counted.outbox)
     yield _one("requests_total", "counter", "Accepted requests.", counted.requests)
+    yield _one(
+        "leases_lost_total", "counter", "Work taken from silent owners.", counted.leases_lost
+    )
     yield _one("store_bytes", "gauge", "Archives and loose shards.", counted.store_bytes)
 
 

@@ -62,7 +62,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await asyncio.to_thread(_announce, catalog, url)
         hub = Hub()
         events = consumer(broker_url, HubFeeder(hub, loop))
-        async with _service(settings, catalog, url, hub, broker_url, events) as service:
+        async with _service(settings, catalog, url, hub, broker_url, events, stop) as service:
             await _serve(service, events, listening, stop, settings.stop_grace_secs)
     if events.fatal:
         raise events.fatal
@@ -98,8 +98,9 @@ async def _serve(
         ends: set[asyncio.Future[Any]] = {listener_ended, told}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        # No new connections; then those who listen are let go, since they would stay for ever;
-        # then downloads get their grace; whatever is left is cut off by the runner.
+        # No new connections (those that there are get `take_no_more`); then those who listen are
+        # let go, since they would stay for ever; then downloads get their grace; whatever is left
+        # is cut off by the runner.
         await site.stop()
         service.hub.close()
         await service.transfers.finish(grace_secs)
@@ -120,6 +121,7 @@ async def _service(
     hub: Hub,
     broker_url: str,
     events: EventConsumer,
+    stop: asyncio.Event,
 ) -> AsyncIterator[Service]:
     store = Store(settings.home / "store")
     downloads = DownloadLog(catalog)
@@ -137,6 +139,7 @@ async def _service(
             transfers=Transfers(downloads),
             asker=asker,
             broker_connected=events.subscribed.is_set,
+            stopping=stop.is_set,
         )
     finally:
         asker.close()

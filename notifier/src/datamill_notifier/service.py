@@ -30,6 +30,7 @@ class Service:
     transfers: Transfers
     asker: Asker
     broker_connected: Callable[[], bool]
+    stopping: Callable[[], bool]
 
 
 SERVICE = web.AppKey("service", Service)

@@ -330,6 +330,7 @@ def test_metrics(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None
     assert grown('datamill_builds{state="ready"}') == 1
     assert grown('datamill_tasks{kind="shard",state="done"}') == 2
     assert grown("datamill_requests_total") == 1
+    assert grown("datamill_leases_lost_total") == 0
     assert grown("datamill_store_bytes") == len(made.archive.body)
     assert grown("datamill_served_bytes_total") == len(made.archive.body)
     assert after["datamill_outbox_messages"] > 0

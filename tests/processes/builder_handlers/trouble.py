@@ -87,6 +87,10 @@ class Trouble:
             except OSError:
                 continue
 
+    def says_and_dies(self, words: str, _progress: Any) -> None:
+        print(words)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     def exits(self, code: Any, _progress: Any) -> None:
         sys.exit(code)
 
@@ -116,6 +120,10 @@ class Trouble:
     def loops(self, _: Any, _progress: Any) -> None:
         while True:
             pass
+
+    def eats(self, megabytes: int, _progress: Any) -> str:
+        eaten = [b"x" * 1024 * 1024 for _ in range(megabytes)]
+        return f"ate {len(eaten)}"
 
     def sleeps(self, seconds: float, _progress: Any) -> str:
         time.sleep(seconds)

@@ -12,7 +12,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from datamill import topology
 from datamill.broker import Outbound
@@ -21,9 +33,10 @@ from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.moves import move
 from datamill_builder.catalog.outbox import new_message_id
 from datamill_builder.catalog.rows import insert_new
-from datamill_builder.catalog.schema import builds, tasks
+from datamill_builder.catalog.schema import builds, meta, tasks
 from datamill_builder.catalog.states import ACTIVE_TASKS, ENDED_TASKS, TaskKind, TaskState
 
+_LEASES_LOST = "leases_lost_total"
 _KEYS = {TaskKind.SHARD: topology.SHARD_KEY, TaskKind.PACK: topology.PACK_KEY}
 
 
@@ -187,6 +200,14 @@ def hand_back(change: Transaction, claim: Claim, error: str | None = None) -> No
     wake(change, claim.kind, claim.subject, claim.index)
 
 
+def put_aside(change: Transaction, claim: Claim) -> None:
+    """Leased → pending, for later: nobody is woken, the attempt does not count.
+
+    Raises `StaleFence`.
+    """
+    _settle(change, claim, TaskState.PENDING, attempts=tasks.c.attempts - 1)
+
+
 def try_again(change: Transaction, claim: Claim, error: str) -> None:
     """Leased → pending after an attempt that went wrong; raises `StaleFence`."""
     _settle(change, claim, TaskState.PENDING, error=error)
@@ -212,12 +233,29 @@ def cancel_all(change: Transaction, subject: str) -> None:
 def take_from(change: Transaction, lost: list[LeasedTask]) -> None:
     """Leased → pending for tasks whose owner shows no sign of life since they were seen."""
     table = tasks.c
+    taken = 0
     for seen in sorted(lost, key=lambda seen: seen.task_id):
         unchanged = and_(
             table.task_id == seen.task_id, table.fence == seen.fence, table.beat == seen.beat
         )
         for row in move(change, tasks, TaskState.LEASED, TaskState.PENDING, unchanged, owner=None):
             wake(change, TaskKind(row.kind), row.subject, row.number)
+            taken += 1
+    if taken:
+        _count_lost(change, taken)
+
+
+def _count_lost(change: Transaction, count: int) -> None:
+    insert_new(change.connection, meta, {"key": _LEASES_LOST, "value": "0"})
+    sum_ = cast(meta.c.value, Integer) + count
+    change.connection.execute(
+        update(meta).where(meta.c.key == _LEASES_LOST).values(value=cast(sum_, Text))
+    )
+
+
+def leases_lost(connection: Connection) -> int:
+    """Return how many leases were ever taken from owners that showed no sign of life."""
+    return int(connection.scalar(select(meta.c.value).where(meta.c.key == _LEASES_LOST)) or 0)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.schema import builds, datasets, outbox, requests, shards, tasks
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskState
-from datamill_builder.catalog.tasks import NO_SPACE
+from datamill_builder.catalog.tasks import NO_SPACE, leases_lost
 
 
 class PublicState(StrEnum):
@@ -148,6 +148,7 @@ class Numbers:
     tasks: dict[tuple[str, str], int]
     outbox: int
     requests: int
+    leases_lost: int
     store_bytes: int
     waiting_for_space: int
 
@@ -232,6 +233,7 @@ def numbers(connection: Connection) -> Numbers:
         tasks={(kind, state): count for kind, state, count in by_task},
         outbox=connection.scalar(select(func.count()).select_from(outbox)) or 0,
         requests=connection.scalar(select(func.count()).select_from(requests)) or 0,
+        leases_lost=leases_lost(connection),
         store_bytes=_store_bytes(connection),
         waiting_for_space=connection.scalar(
             select(func.count()).select_from(tasks).where(_WAITS_FOR_SPACE)

@@ -21,17 +21,13 @@ from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog
 from datamill_builder.catalog.rows import insert_new
 from datamill_builder.catalog.schema import environments
-from datamill_builder.handlers.sources import (
-    Source,
-    SourceUnavailable,
-    WheelFolder,
-    find_release,
-    run_tool,
-)
+from datamill_builder.handlers.sources import Source, WheelFolder, find_release
+from datamill_builder.handlers.tools import SourceUnavailable, pause, run_tool
 from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.store import Store
 
 _COMPLETE = ".datamill-complete"
+_LOOK_SECS = 0.1
 
 
 class EnvironmentFailed(DatamillError):
@@ -83,20 +79,29 @@ class Environments:
 
         Raises `UnknownRelease`, `SourceUnavailable` or `EnvironmentFailed`.
         """
-        release = hashlib.sha256(f"{handler} {version} {_platform()}".encode()).hexdigest()
+        release = _release(handler, version)
         known = self._known(release)
         if known is not None:
             return known
         with self._locked(f"resolve-{release[:32]}"):
             return self._known(release) or self._resolve(release, handler, version)
 
+    def is_there(self, handler: str, version: str) -> bool:
+        """Return whether a release is resolved and its environment made on this machine."""
+        known = self._known(_release(handler, version))
+        return known is not None and self.is_made(known)
+
+    def is_made(self, environment: Environment) -> bool:
+        """Return whether an environment is made on this machine."""
+        return (self._folder / environment.key / _COMPLETE).exists()
+
     def python(self, environment: Environment) -> Path:
         """Return the Python of an environment on this machine, making the environment at need."""
         folder = self._folder / environment.key
         python = folder / "bin" / "python"
-        if not (folder / _COMPLETE).exists():
+        if not self.is_made(environment):
             with self._locked(environment.key):
-                if not (folder / _COMPLETE).exists():
+                if not self.is_made(environment):
                     self._make(environment, folder, python)
         return python
 
@@ -180,10 +185,23 @@ class Environments:
         """Hold a lock that is free again when its holder dies."""
         descriptor = os.open(self._folder / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            while not _lock_now(descriptor):
+                pause(_LOOK_SECS)  # not for ever: a builder that stops waits for nobody
             yield
         finally:
             os.close(descriptor)
+
+
+def _release(handler: str, version: str) -> str:
+    return hashlib.sha256(f"{handler} {version} {_platform()}".encode()).hexdigest()
+
+
+def _lock_now(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _platform() -> str:

@@ -70,12 +70,14 @@ class HandlerPool:
         store: Store,
         idle: int,
         open_timeout_secs: float,
+        memory_bytes: int | None = None,
     ) -> None:
         self._environments = environments
         self._raw_root = raw_root
         self._store = store
         self._idle = idle
         self._open_timeout_secs = open_timeout_secs
+        self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._waiting: list[OpenHandler] = []
         self._lent: list[OpenHandler] = []
@@ -117,7 +119,7 @@ class HandlerPool:
         folder = self._store.open_scratch()
         label = f"{opening.dataset_name} {opening.environment.package_version}"
         try:
-            process = HandlerProcess(python, folder.path, label)
+            process = HandlerProcess(python, folder.path, label, self._memory_bytes)
         except (DatamillError, OSError):
             folder.close()
             raise
@@ -155,3 +157,8 @@ class HandlerPool:
             handler.close()
         for handler in lent:
             handler.process.stop()
+
+    def kill_all(self) -> None:
+        """End all processes: no locks, no waiting, for a signal's handler."""
+        for handler in [*self._waiting, *self._lent]:
+            handler.process.kill()

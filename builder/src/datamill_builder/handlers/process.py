@@ -17,6 +17,7 @@ from typing import Any
 
 from datamill.errors import DatamillError
 from datamill.events import Reason
+from datamill_builder.handlers.strays import kill_strays
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ _TOLD_CHARACTERS = 4000
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 _MAX_LOG_LINE_BYTES = 16 * 1024
 _MAX_PRINTED = 64 * 1024
+_OUT_OF_MEMORY = "out_of_memory"
 _LOOK_SECS = 0.5
 _LOG_GRACE_SECS = 1.0
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH")
@@ -69,12 +71,19 @@ class HandlerProcess:
     What the handler prints goes to the log, line by line, with `label`.
     """
 
-    def __init__(self, python: Path, workdir: Path, label: str) -> None:
+    def __init__(
+        self, python: Path, workdir: Path, label: str, memory_bytes: int | None = None
+    ) -> None:
+        """`memory_bytes`: what the process, and each that it starts, may have of its own."""
         self.label = label
+        self._workdir = workdir
+        limit = [] if memory_bytes is None else [str(memory_bytes)]
         self._printed: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
         self._stopped = threading.Event()
         self._process = subprocess.Popen(
-            [python, "-I", RUNNER],
+            # Unbuffered by an option, since `-I` ignores the variable: a killed handler's last
+            # words, and what a busy one says, would not come out otherwise.
+            [python, "-I", "-u", RUNNER, *limit],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -122,12 +131,12 @@ class HandlerProcess:
     def stop(self) -> None:
         """End the process and whatever it started, at once; from any thread."""
         self._stopped.set()
-        self._kill()
+        self.kill()
 
     def close(self) -> None:
         """End the process and wait for it."""
         self.stop()
-        self._process.wait()
+        self._end()
         self._reader.join(_LOG_GRACE_SECS)
         # Standard error is closed by its reader: a process that left our session may hold it.
         for pipe in (self._process.stdin, self._process.stdout):
@@ -139,10 +148,13 @@ class HandlerProcess:
 
     def _end(self) -> int:
         """Kill it, wait until it is gone, and return its exit code."""
-        self._kill()
-        return self._process.wait()
+        self.kill()
+        code = self._process.wait()
+        kill_strays(self._workdir)
+        return code
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """Kill it and whatever it started: no locks, no waiting, for a signal's handler too."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -156,7 +168,7 @@ class HandlerProcess:
                 if on_progress:
                     on_progress(int(answer["progress"]))
             elif "error" in answer:
-                raise _failure(answer["error"])
+                raise self._failure(answer["error"])
             else:
                 return answer["ok"]
 
@@ -200,6 +212,14 @@ class HandlerProcess:
     def _noise(self) -> HandlerDied:
         self._end()
         return HandlerDied("the handler wrote something else than answers into the protocol")
+
+    def _failure(self, error: dict[str, Any]) -> HandlerFailed:
+        failure = _failure(error)
+        if error.get("reason") != _OUT_OF_MEMORY:
+            return failure
+        # Nobody knows what is left of a process that got no memory: it is not used again.
+        self._end()
+        return HandlerDied(f"the handler got no more memory: {failure}", failure.traceback)
 
     def _death(self) -> DatamillError:
         if self._stopped.is_set():

@@ -8,8 +8,9 @@ answers go to a copy of standard output, while file descriptor 1 itself is turne
 error, so that a handler may print what it likes, and standard input to nothing, so that what a
 handler starts may read theirs. Every command gets one answer, `{"ok": …}` or
 `{"error": {"reason", "message", "traceback", "errno"}}`; `shard` and `classic` may send
-`{"progress": n}` before it. When standard input ends, so does this process with all that it
-started, whatever it is doing.
+`{"progress": n}` before it. A handler that gets no more memory has the reason `out_of_memory`; an
+argument of this program says how many bytes that is. When standard input ends, so does this
+process with all that it started, whatever it is doing.
 
 | command | gives |
 | --- | --- |
@@ -27,6 +28,7 @@ import importlib
 import json
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -235,10 +237,12 @@ def _describe(error: BaseException) -> dict[str, Any]:
     text = str(error).strip()
     message = text.splitlines()[0] if text else type(error).__name__
     reason = getattr(error, "datamill_reason", "handler_error")
+    if _is_lack_of_memory(error):
+        return {"reason": "out_of_memory", "message": message[:2000], "traceback": _trace()}
     if reason == "handler_error" and not isinstance(error, Refused):
         message = f"{type(error).__name__}: {message}"
     # Where this file refuses something is of no use to anybody.
-    trace = "" if isinstance(error, Refused) else traceback.format_exc()[-MAX_TRACEBACK:]
+    trace = "" if isinstance(error, Refused) else _trace()
     number = _errno(error)
     return {"reason": reason, "message": message[:2000], "traceback": trace, "errno": number}
 
@@ -250,6 +254,25 @@ def _errno(error: BaseException | None) -> int | None:
             return error.errno
         error = error.__cause__ or error.__context__
     return None
+
+
+def _trace() -> str:
+    return traceback.format_exc()[-MAX_TRACEBACK:]
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Return whether Python, NumPy or OpenCV (whose code for it is -4) got no memory."""
+    opencv = type(error).__module__ == "cv2" and getattr(error, "code", None) == -4
+    return isinstance(error, MemoryError) or opencv
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """Limit what this process, and each that it starts, may have of its own.
+
+    Its data, not its address space: that holds the libraries too, which all processes share, and
+    gigabytes that TensorFlow only reserves. Linux counts all private memory that can be written.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
 def _commands(source: BinaryIO) -> Iterator[dict[str, Any]]:
@@ -275,6 +298,8 @@ def _leave() -> None:
 
 def main() -> None:
     """Serve commands until standard input ends."""
+    if len(sys.argv) > 1:
+        _limit_memory(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     commands = os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import uv
 
 from datamill.errors import DatamillError, SettingsError
+from datamill_builder.handlers.tools import SourceUnavailable, run_tool
 from datamill_builder.handlers.wheels import (
     BadWheel,
     OtherPlatform,
@@ -26,7 +26,6 @@ from datamill_builder.handlers.wheels import (
     same_version,
 )
 
-_FETCH_TIMEOUT_SECS = 900.0
 _NAMED_WHEELS = 3
 _TAG = re.compile(r"^(?:(?P<prefix>.+?)[-/@])?v?(?P<version>\d[A-Za-z0-9._+!-]*)$")
 
@@ -40,10 +39,6 @@ class UnknownRelease(DatamillError):
     def __init__(self, message: str, *, declared: bool = True) -> None:
         super().__init__(message)
         self.declared = declared
-
-
-class SourceUnavailable(DatamillError):
-    """A source of handler packages could not be reached; trying again may help."""
 
 
 @dataclass(frozen=True)
@@ -264,26 +259,3 @@ class PackageIndex:
 
 def _age(wheel: Path) -> float:
     return -wheel.stat().st_mtime if wheel.exists() else 0.0
-
-
-def run_tool(command: list[str], folder: Path, environment: dict[str, str]) -> str:
-    """Run git, uv or pip and return what it printed; raise `SourceUnavailable` with its words."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            # Packages' own code runs when they are built: nothing of ours is for its eyes.
-            env={k: v for k, v in environment.items() if not k.startswith("DATAMILL_")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_FETCH_TIMEOUT_SECS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SourceUnavailable(f"{Path(command[0]).name}: {error}") from error
-    if done.returncode != 0:
-        words = " ".join((done.stderr or done.stdout).split())[-1500:]
-        raise SourceUnavailable(f"{Path(command[0]).name} {command[1]}: {words}")
-    return done.stdout

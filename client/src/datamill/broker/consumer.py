@@ -29,6 +29,9 @@ from datamill.request import MAX_MESSAGE_BYTES
 log = logging.getLogger(__name__)
 
 _TURN_SECS = 0.5
+HOLD_SECS = 15.0
+"""How long a delivery is held for its work: half of the shortest time that an operator may want."""
+_LEAST_HOLD_SECS = 2.0
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,10 @@ class _Consumer(threading.Thread, ABC):
                     connection.process_data_events(_TURN_SECS)
                     self._turn()
                     if self._lost:
+                        self._on_broken()
                         raise _Resubscribe("the broker cancelled a consumer")
                     if not self._channels_open():
+                        self._on_broken()
                         raise _Resubscribe("the broker closed a channel")
                 self._drain(connection)
             finally:
@@ -131,6 +136,9 @@ class _Consumer(threading.Thread, ABC):
 
     def _turn(self) -> None:
         """Do what is due after each look at the network."""
+
+    def _on_broken(self) -> None:
+        """Learn from a channel or a consumer that the broker has ended."""
 
     def _drain(self, connection: BlockingConnection) -> None:
         """Finish what is in hand before the connection closes."""
@@ -235,7 +243,8 @@ class SlotConsumer(_Consumer):
     A delivery is a wake-up: `work(delivery)` claims what there is to do in the catalog, so a
     delivery is acknowledged when `work` returns, however it went. One that takes longer than
     `hold_secs` is acknowledged early and its slot takes no other meanwhile: the broker takes
-    back what is held for 30 minutes.
+    back what is held for 30 minutes, or for as long as its operator says, which no client can
+    ask. Nothing is lost by that: who finds work that lost its owner puts a ticket back.
     """
 
     def __init__(
@@ -245,7 +254,7 @@ class SlotConsumer(_Consumer):
         queue_name: str,
         slots: int,
         work: Callable[[Delivery], None],
-        hold_secs: float = 300.0,
+        hold_secs: float = HOLD_SECS,
     ) -> None:
         super().__init__(url, name)
         self._queue_name = queue_name
@@ -266,12 +275,13 @@ class SlotConsumer(_Consumer):
         super().start()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the connection is closed and all slots have ended."""
+        """Wait until the connection is closed and all slots have ended, at most so long."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         super().join(timeout)
         for slot in self._slots:
             slot.inbox.put(None)
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def _serve(self, slot: _Slot) -> None:
         while (delivery := slot.inbox.get()) is not None:
@@ -319,6 +329,14 @@ class SlotConsumer(_Consumer):
                 self._release(slot)
             elif not slot.busy and slot.consumer_tag is None:
                 self._listen(slot)
+
+    def _on_broken(self) -> None:
+        """Hold deliveries for a shorter time: they may have been held for longer than allowed."""
+        now = time.monotonic()
+        held = max((now - slot.busy_since for slot in self._slots if slot.delivery), default=0.0)
+        if held > _LEAST_HOLD_SECS:
+            self._hold_secs = min(self._hold_secs, max(_LEAST_HOLD_SECS, held / 2))
+            log.info("%s: holds deliveries for %.1f s from now on", self.name, self._hold_secs)
 
     def _release(self, slot: _Slot) -> None:
         assert slot.channel is not None and slot.delivery is not None

@@ -37,6 +37,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 _WHITE, _BLACK = 255, 0
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
+_NO_MEMORY = -4  # cv::Error::StsNoMem
 # Pillow's decoders raise all of these on files that are broken in some way.
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError,
@@ -106,6 +107,8 @@ def _decode_jpeg(image: Image.Image, data: bytes, flags: int, at_least: Size | N
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
+        if error.code == _NO_MEMORY:  # the machine's fault, not the item's
+            raise MemoryError(str(error)) from error
         raise BadItemError("it can't be decoded: a broken JPEG") from error
     if pixels is None:
         raise BadItemError("it can't be decoded: a broken JPEG")

@@ -44,7 +44,7 @@ def test_what_is_not_there_can_not_be_claimed(catalog: Catalog) -> None:
 
 
 @pytest.mark.usefixtures("add")
-@pytest.mark.parametrize("late", [tasks.complete, tasks.hand_back])
+@pytest.mark.parametrize("late", [tasks.complete, tasks.hand_back, tasks.put_aside])
 def test_a_late_owner_changes_nothing(catalog: Catalog, life: Life, late: object) -> None:
     old = claimed(catalog, "paused")
     with catalog.write() as change:
@@ -89,6 +89,17 @@ def test_handing_back_does_not_count_as_an_attempt(catalog: Catalog, life: Life)
             tasks.hand_back(change, claimed_in(change))
     assert claimed(catalog).attempts == 1
     assert len(life.woken()) == 1 + 5, "somebody is woken each time"
+
+
+@pytest.mark.usefixtures("add")
+def test_what_is_put_aside_wakes_nobody_and_counts_no_attempt(catalog: Catalog, life: Life) -> None:
+    life.forget_told()
+    got = claimed(catalog)
+    with catalog.write() as change:
+        tasks.put_aside(change, got)
+    assert life.woken() == []
+    assert life.pending() == {(TaskKind.PLAN, "subject", 0)}
+    assert claimed(catalog).attempts == 1
 
 
 def claimed_in(change: object) -> Claim:
@@ -147,11 +158,16 @@ def test_a_silent_owner_loses_its_task(catalog: Catalog, life: Life) -> None:
     life.forget_told()
     with catalog.read() as connection:
         seen = tasks.leased(connection)
+        before = tasks.leases_lost(connection)
     with catalog.write() as change:
         tasks.take_from(change, seen)
     assert life.woken() == [("plan", "subject", 0)]
     new = claimed(catalog, "next")
     assert (new.fence, new.attempts) == (old.fence + 1, 2)
+    with catalog.write() as change:
+        tasks.take_from(change, seen)
+    with catalog.read() as connection:
+        assert tasks.leases_lost(connection) == before + 1, "what is not held can not be lost"
 
 
 @pytest.mark.usefixtures("add")

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -241,3 +242,15 @@ def test_reduction_looks_at_the_upright_sides():
 def test_malformed_exif_is_ignored():
     data = encoded_as(photo(), "JPEG", exif=b"Exif\0\0MM\0\x2a\xff\xff\xff\xff garbage")
     assert decode_color(data, LIMIT).size == (40, 60)
+
+
+@pytest.mark.parametrize(("code", "raised"), [(-4, MemoryError), (-2, BadItemError)])
+def test_a_lack_of_memory_is_no_broken_picture(monkeypatch, code, raised):
+    def imdecode(*_):
+        error = cv2.error("OpenCV says why")
+        error.code = code
+        raise error
+
+    monkeypatch.setattr(cv2, "imdecode", imdecode)
+    with pytest.raises(raised):
+        decode_color(encoded_as(photo(), "JPEG"), LIMIT)

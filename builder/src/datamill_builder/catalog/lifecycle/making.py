@@ -180,7 +180,8 @@ def pack_done(
 def mark_archive(change: Transaction, build: Row[Any], mark: str | None) -> None:
     """Note by what the archive's file, whose bytes were just checked, is known again.
 
-    None where they are not what they were: it is looked at when it is asked for. Nothing where it is another archive by now than that of `build`.
+    None where they are not what they were: it is looked at when it is asked for. Nothing where
+    it is another archive by now than that of `build`.
     """
     table = builds.c
     change.connection.execute(
