@@ -36,6 +36,10 @@ class UnknownDataset(DatamillError):
     """There is no raw data for this dataset."""
 
 
+class RawDataChanged(DatamillError):
+    """The raw data changed while the dataset was built from it; ask again to build it anew."""
+
+
 @dataclass(frozen=True)
 class RawVersion:
     """`digest` names the version; `marks` tells a change of the folders at a glance."""

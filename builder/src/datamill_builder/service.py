@@ -12,6 +12,7 @@ from datamill.broker import BatchConsumer, SlotConsumer
 from datamill.errors import DatamillError
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
+from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import Catalog, PatientChanges
 from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environments
@@ -29,6 +30,7 @@ from datamill_builder.scrubber import Scrubber
 from datamill_builder.steward import Steward
 from datamill_builder.stopping import StopSignal
 from datamill_builder.store import Store
+from datamill_builder.workbench import Workbench
 from datamill_builder.worker import ShardWorker
 
 log = logging.getLogger(__name__)
@@ -81,35 +83,15 @@ class Builder:
             broker_url, self._catalog, store, self._identity, settings.lease_secs
         )
         address = PublicAddress(self._catalog, settings.public_url)
+        bench = Workbench(settings, self._catalog, self._changes, store, self._handlers, address)
+        attempts = Attempts(self._changes, self._leases, self._space, settings.shard_attempts)
         owner = self._identity.name
         self._raw_watch = RawWatch(self._catalog)
         self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
         self._watchers = (self._raw_watch, self._scrubber)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
-        steward = Steward(
-            owner,
-            settings,
-            self._catalog,
-            self._changes,
-            store,
-            self._space,
-            environments,
-            self._handlers,
-            self._leases,
-            address,
-        )
-        worker = ShardWorker(
-            owner,
-            settings,
-            self._catalog,
-            self._changes,
-            store,
-            self._space,
-            self._handlers,
-            self._leases,
-            self._progress,
-            address,
-        )
+        steward = Steward(owner, bench, attempts, self._space, environments)
+        worker = ShardWorker(owner, bench, attempts, self._space, self._progress)
         self._intake = BatchConsumer(
             broker_url,
             "datamill builder: intake",

@@ -10,38 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from datamill.broker import Delivery
-from datamill.errors import DatamillError, first_line
 from datamill.events import Reason
 from datamill.failpoint import failpoint
-from datamill.settings import Settings
-from datamill_builder.address import PublicAddress
-from datamill_builder.catalog import (
-    Catalog,
-    CatalogUnavailable,
-    PatientChanges,
-    Transaction,
-    lifecycle,
-    tasks,
-)
+from datamill_builder.attempts import Attempts
+from datamill_builder.catalog import CatalogUnavailable, Transaction, lifecycle, tasks
 from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.classic import write_classic
-from datamill_builder.disk_space import DiskSpace, is_full
+from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers import answers
-from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
-from datamill_builder.handlers.process import (
-    HandlerDied,
-    HandlerFailed,
-    HandlerProcess,
-    HandlerStopped,
-)
-from datamill_builder.leases import Leases
+from datamill_builder.handlers.pool import OpenHandler
+from datamill_builder.handlers.process import HandlerProcess
 from datamill_builder.packing import TooManyBadItems, check_bad_share
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.recipe import Recipe
 from datamill_builder.slices import read_slice
-from datamill_builder.store import Store
+from datamill_builder.workbench import Workbench, opening_of
 
 log = logging.getLogger(__name__)
 
@@ -55,26 +40,16 @@ class ShardWorker:
     def __init__(
         self,
         owner: str,
-        settings: Settings,
-        catalog: Catalog,
-        changes: PatientChanges,
-        store: Store,
+        bench: Workbench,
+        attempts: Attempts,
         space: DiskSpace,
-        handlers: HandlerPool,
-        leases: Leases,
         progress: ProgressTeller,
-        address: PublicAddress,
     ) -> None:
         self._owner = owner
-        self._settings = settings
-        self._catalog = catalog
-        self._changes = changes
-        self._store = store
+        self._bench = bench
+        self._attempts = attempts
         self._space = space
-        self._handlers = handlers
-        self._leases = leases
         self._progress = progress
-        self._address = address
 
     def work(self, _delivery: Delivery) -> None:
         """Make the shard whose turn it is, whichever the ticket was written for."""
@@ -87,53 +62,35 @@ class ShardWorker:
             log.warning("a shard is left as it is: %s", error)
 
     def _work(self) -> None:
-        claim = self._changes.make(lambda change: tasks.claim_fair_shard(change, self._owner))
+        claim = self._bench.changes.make(lambda change: tasks.claim_fair_shard(change, self._owner))
         if claim is None:
             return
-        if claim.attempts > self._settings.shard_attempts + _LOST_OWNERS:
+        if claim.attempts > self._attempts.most + _LOST_OWNERS:
             self._give_up(claim)
             return
         run = _Run()
         try:
-            with self._leases.hold(claim, on_lost=run.stop):
-                self._make(claim, run)
-            self._space.found_room(claim.kind)
-        except StaleFence:
-            log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
-        except HandlerStopped:
-            self._hand_back(claim)
-        except (OSError, DatamillError) as error:
-            self._went_wrong(claim, error)
-        except Exception as error:
-            log.exception(
-                "%s.%d: failed in a way that was not foreseen", claim.subject[:12], claim.index
-            )
-            self._fail(
-                claim,
-                Failure(Reason.INTERNAL, "a shard failed; see the builder's log", True),
-                error,
-            )
+            self._attempts.carry_out(claim, lambda mine: self._make(mine, run), on_lost=run.stop)
         finally:
             self._progress.forget(claim.subject, claim.index)
 
     def _give_up(self, claim: Claim) -> None:
         """Fail a shard that, it seems, takes its builder along each time."""
         message = f"a shard was begun {claim.attempts} times and never came to an end"
-        failure = Failure(Reason.HANDLER_ERROR, message, retryable=True)
-        self._fail(claim, failure, HandlerDied(message))
-
-    # --- one shard ---
+        self._attempts.fail(claim, Failure(Reason.HANDLER_ERROR, message, retryable=True))
 
     def _make(self, claim: Claim, run: _Run) -> None:
         key = claim.subject
-        with self._catalog.read() as connection:
+        with self._bench.catalog.read() as connection:
             build = lifecycle.find_build(connection, key)
             shard = lifecycle.find_shards(connection, key)[claim.index]
         assert build is not None
         recipe = Recipe.model_validate_json(build.recipe)
-        opening = Opening(recipe.environment, recipe.dataset_name, recipe.config, recipe.raw)
         began = time.monotonic()
-        with self._handlers.lend(opening, run.started) as opened, self._store.scratch() as folder:
+        with (
+            self._bench.handlers.lend(opening_of(recipe), run.started) as opened,
+            self._bench.store.scratch() as folder,
+        ):
             try:
                 if recipe.mode == "classic":
                     self._commit_classic(claim, opened, folder, began)
@@ -154,18 +111,18 @@ class ShardWorker:
     ) -> None:
         key, index = claim.subject, claim.index
         temporary = folder / "shard.tfrecord"
-        items = read_slice(self._store.plan_path(key, shard.split), shard)
+        items = read_slice(self._bench.store.plan_path(key, shard.split), shard)
         answer = opened.process.call(
             "shard",
             content_key=key,
             items=items,
             path=str(temporary),
-            timeout_secs=self._settings.shard_timeout_secs,
+            timeout_secs=self._bench.settings.shard_timeout_secs,
             on_progress=lambda records: self._progress.note(key, index, records),
         )
         written = answers.written(answer, temporary, items)
         failpoint("shard.written")
-        file = self._store.keep_shard(temporary, key, index, claim.fence)
+        file = self._bench.store.keep_shard(temporary, key, index, claim.fence)
         secs = time.monotonic() - began
         skipped = [
             {"key": storable(item.key), "reason": storable(item.reason)} for item in written.skipped
@@ -173,7 +130,7 @@ class ShardWorker:
         result = ShardResult(file, written.records, written.bytes, written.sha256, skipped, secs)
 
         def commit(change: Transaction) -> None:
-            lifecycle.shard_done(change, claim, result, self._address())
+            lifecycle.shard_done(change, claim, result, self._bench.address())
             if result.skipped:
                 self._end_if_too_bad(change, recipe, build)
 
@@ -195,77 +152,30 @@ class ShardWorker:
         self, claim: Claim, opened: OpenHandler, folder: Path, began: float
     ) -> None:
         key = claim.subject
-        results, features = write_classic(self._store, claim, opened, folder, self._settings, began)
+        results, features = write_classic(
+            self._bench.store, claim, opened, folder, self._bench.settings, began
+        )
         self._commit(
             key,
             [result.file for result in results],
             lambda change: lifecycle.classic_done(
-                change, claim, results, features, self._address()
+                change, claim, results, features, self._bench.address()
             ),
         )
 
     def _commit(self, key: str, files: list[str], change_it: Callable[[Any], None]) -> None:
         try:
-            self._changes.make(change_it)
+            self._bench.changes.make(change_it)
         except StaleFence:
             if self._is_committed(key, files[0]):
                 return  # the catalog went away just when it had said so
             for file in files:
-                self._store.drop_shard(key, file)
+                self._bench.store.drop_shard(key, file)
             raise
 
     def _is_committed(self, key: str, file: str) -> bool:
-        with self._catalog.read() as connection:
+        with self._bench.catalog.read() as connection:
             return any(shard.file == file for shard in lifecycle.find_shards(connection, key))
-
-    # --- what went wrong ---
-
-    def _went_wrong(self, claim: Claim, error: OSError | DatamillError) -> None:
-        if is_full(error):
-            self._space.found_full(claim.kind, error)
-            self._hand_back(claim, tasks.NO_SPACE + first_line(error))
-        elif isinstance(error, CatalogUnavailable):
-            log.warning("%s.%d: %s", claim.subject[:12], claim.index, error)
-            self._hand_back(claim)
-        elif isinstance(error, HandlerDied | OSError):
-            self._try_again(claim, error)
-        else:
-            self._fail(claim, _failure(error), error)
-
-    def _hand_back(self, claim: Claim, error: str | None = None) -> None:
-        try:
-            self._changes.make(lambda change: tasks.hand_back(change, claim, error))
-            log.info("%s.%d: handed back", claim.subject[:12], claim.index)
-        except StaleFence:
-            log.info("%s.%d: is not wanted any more", claim.subject[:12], claim.index)
-
-    def _try_again(self, claim: Claim, error: HandlerDied | OSError) -> None:
-        if claim.attempts >= self._settings.shard_attempts:
-            message = f"{error} ({claim.attempts} times on the same shard)"
-            died = isinstance(error, HandlerDied)
-            reason = Reason.HANDLER_ERROR if died else Reason.INTERNAL
-            self._fail(claim, Failure(reason, message, retryable=True), error)
-            return
-        log.warning("%s.%d: %s; trying again", claim.subject[:12], claim.index, error)
-        try:
-            self._changes.make(lambda change: tasks.try_again(change, claim, str(error)))
-        except StaleFence:
-            log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
-
-    def _fail(self, claim: Claim, failure: Failure, error: BaseException) -> None:
-        log.warning(
-            "%s.%d: %s: %s", claim.subject[:12], claim.index, failure.reason, failure.message
-        )
-        if isinstance(error, HandlerFailed) and error.traceback:
-            log.warning("%s.%d: %s", claim.subject[:12], claim.index, error.traceback.rstrip())
-
-        def end(change: Transaction) -> None:
-            lifecycle.work_failed(change, claim, failure)
-
-        try:
-            self._changes.make(end)
-        except StaleFence:
-            log.info("%s.%d: was given to another owner", claim.subject[:12], claim.index)
 
 
 class _Run:
@@ -292,10 +202,3 @@ class _Run:
             self._stopped = True
             if self._process is not None:
                 self._process.stop()
-
-
-def _failure(error: DatamillError) -> Failure:
-    match error:
-        case HandlerFailed(reason=reason):
-            return Failure(reason, error.with_cause(), retryable=reason is Reason.TIMEOUT)
-    return Failure(Reason.INTERNAL, str(error), retryable=True)

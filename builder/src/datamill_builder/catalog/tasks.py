@@ -63,6 +63,12 @@ class Claim:
     attempts: int
     epoch: int | None = None
 
+    def __str__(self) -> str:
+        """Return what log lines call it."""
+        if self.kind is TaskKind.SHARD:
+            return f"{self.subject[:12]}.{self.index}"
+        return f"{self.subject[:12]}: {self.kind}"
+
 
 def ensure(change: Transaction, kind: TaskKind, subject: str, index: int = 0) -> None:
     """Make a task pending that is new or has ended, and wake somebody up for it."""

@@ -22,18 +22,24 @@ from datamill.broker import Delivery
 from datamill.events import Reason
 from datamill.request import Request
 from datamill.settings import Settings
-from datamill_builder.catalog import Catalog, schema, tasks
+from datamill_builder.attempts import Attempts
+from datamill_builder.catalog import Catalog, PatientChanges, schema, tasks
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim
+from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environment
-from datamill_builder.handlers.process import HandlerDied, HandlerFailed
+from datamill_builder.handlers.process import HandlerFailed
+from datamill_builder.installers import Installers
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Leases
+from datamill_builder.packer import Packer
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
+from datamill_builder.resolver import Resolver
 from datamill_builder.steward import Steward
 from datamill_builder.store import Store
+from datamill_builder.workbench import Workbench
 from datamill_builder.worker import ShardWorker
 from tests.unit.builder.life import URL
 from tests.unit.builder.records import example, write_records
@@ -55,6 +61,12 @@ class PlayedHandlers:
 
     def __init__(self) -> None:
         self.meanwhile: Callable[[], None] = lambda: None
+
+    def is_there(self, _handler: str, _version: str) -> bool:
+        return True
+
+    def is_made(self, _environment: Environment) -> bool:
+        return True
 
     def resolve(self, _handler: str, _version: str) -> Environment:
         return _WHEEL
@@ -85,7 +97,7 @@ class PlayedHandlers:
             return {"records": 1, "skipped": [], **said}
         if what == "classic":
             return [str(path) for path in self.classic_files]
-        return {"features": {}, "labels": {}}
+        return None  # it does not say what a record holds
 
     classic_files: list[Path]
 
@@ -94,15 +106,20 @@ def _record(key: str) -> bytes:
     return example(text=[key.encode()])
 
 
-class _PausedSteward(Steward):
+class _PausedResolver(Resolver):
     """One that can be overtaken between its look at an archive and its change of the catalog."""
 
     checked: Callable[[str], None]
-    packing: Callable[[], None]
 
     def _check_archive(self, content_key: str) -> None:
         super()._check_archive(content_key)
         self.checked(content_key)
+
+
+class _PausedPacker(Packer):
+    """One that can be overtaken while it packs."""
+
+    packing: Callable[[], None]
 
     def _check_raw_data(self, recipe: Any) -> None:
         super()._check_raw_data(recipe)
@@ -125,13 +142,18 @@ class Parts:
             write_records(folder / f"{n}.tfrecord", [_record(str(n))]) for n in range(2)
         ]
         settings = Settings(home=folder, raw_digest="stat", shard_attempts=ATTEMPTS)
-        given = ("owner", settings, catalog, self.store)
-        leases, progress = Leases(catalog, 60.0), ProgressTeller(catalog, lambda _messages: None)
         played: Any = self.handlers
         address: Any = lambda: URL  # noqa: E731
+        changes, space = PatientChanges(catalog), DiskSpace(folder)
+        bench = Workbench(settings, catalog, changes, self.store, played, address)
+        self.attempts = Attempts(changes, Leases(catalog, 60.0), space, ATTEMPTS)
+        given = ("owner", bench, self.attempts, space)
         self.intake = Intake(catalog, self.store, address, self.looked_at.append)
-        self.steward = _PausedSteward(*given, played, played, leases, address)
-        self.worker = ShardWorker(*given, played, leases, progress, address)
+        self.steward = Steward(*given, played)
+        self.resolver = _PausedResolver(bench, played, Installers(1, lambda _task: None))
+        self.packer = _PausedPacker(bench)
+        self.steward.resolver, self.steward.packer = self.resolver, self.packer
+        self.worker = ShardWorker(*given, ProgressTeller(catalog, lambda _messages: None))
         self.watch = RawWatch(catalog)
         self.raw = folder / "raw" / "toy"
         self.raw.mkdir(parents=True)
@@ -146,7 +168,7 @@ class Parts:
             checked(key)
             meanwhile()
 
-        self.steward.checked, self.steward.packing = both, meanwhile
+        self.resolver.checked, self.packer.packing = both, meanwhile
         self.handlers.meanwhile = meanwhile
 
     def write_raw(self, more: bool) -> int:
@@ -195,7 +217,7 @@ class Parts:
     def content_key(self, request: Request) -> str:
         """Return what a request for good data means now."""
         config = dict(request.dataset_config)
-        return self.steward._recipe("toy", "1.0.0", config)[0].content_key
+        return self.resolver.recipe("toy", "1.0.0", config)[0].content_key
 
     def work(self, claim: Claim) -> None:
         """Do what was claimed, now or long ago, as the builder's threads do."""
@@ -215,17 +237,12 @@ class Parts:
 
     def give_up(self, claim: Claim) -> None:
         """Find that it can't be done."""
-        if claim.kind is TaskKind.SHARD:
-            self.worker._fail(claim, _FAILURE, HandlerDied("it broke"))
-        else:
-            self.steward._fail(claim, _FAILURE)
+        self.attempts.fail(claim, _FAILURE)
 
     def stumble(self, claim: Claim) -> None:
         """Meet an error that may not come again."""
-        doer: Any = self.worker if claim.kind is TaskKind.SHARD else self.steward
-        doer._try_again(claim, OSError("it stumbled"))
+        self.attempts.try_again(claim, OSError("it stumbled"))
 
     def hand_back(self, claim: Claim) -> None:
         """Stop in the middle."""
-        doer: Any = self.worker if claim.kind is TaskKind.SHARD else self.steward
-        doer._hand_back(claim)
+        self.attempts.hand_back(claim)

@@ -1,0 +1,79 @@
+"""From shards to the archive that everybody can fetch."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from datamill.failpoint import failpoint
+from datamill_builder.catalog import Transaction, lifecycle
+from datamill_builder.catalog.lifecycle import ArchiveResult
+from datamill_builder.catalog.states import BuildState
+from datamill_builder.catalog.tasks import Claim, StaleFence
+from datamill_builder.eviction import make_room
+from datamill_builder.leftovers import drop_packed_shards
+from datamill_builder.packing import DamagedShards, pack
+from datamill_builder.raw import RawDataChanged, raw_version
+from datamill_builder.recipe import Recipe
+from datamill_builder.workbench import Workbench
+
+log = logging.getLogger(__name__)
+
+
+class Packer:
+    """Packs and publishes archives; for any thread."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+
+    def pack(self, claim: Claim) -> None:
+        """Pack the archive of a build whose shards are all there, and publish it."""
+        key = claim.subject
+        bench = self._bench
+        with bench.catalog.read() as connection:
+            build = lifecycle.find_build(connection, key)
+            rows = lifecycle.find_shards(connection, key)
+        recipe = bench.recipe(key)
+        self._check_raw_data(recipe)
+        try:
+            with bench.store.scratch() as folder:
+                archive, records = pack(bench.store, folder, key, recipe, build, rows)
+                self._publish(claim, folder, archive, records)
+        except DamagedShards as damage:
+            log.error("%s: %s", key[:12], damage)
+            indexes = damage.indexes
+            bench.changes.make(lambda change: lifecycle.pack_found_damage(change, claim, indexes))
+            return
+        failpoint("pack.committed")
+        drop_packed_shards(bench.catalog, bench.store, key)
+        make_room(bench.catalog, bench.store, bench.settings.store_budget_bytes)
+        log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
+
+    def _publish(self, claim: Claim, folder: Path, archive: ArchiveResult, records: int) -> None:
+        bench = self._bench
+
+        def commit(change: Transaction) -> None:
+            lifecycle.pack_done(change, claim, archive, records, bench.address())
+            # In the same change: a stale packer moves nothing to where others look.
+            bench.store.keep_archive(folder / archive.name, archive.name)
+            failpoint("pack.renamed")
+
+        try:
+            bench.changes.make(commit)
+        except StaleFence:
+            if not self._is_packed(claim.subject, archive.mark):
+                raise  # otherwise the catalog went away just when it had said so
+
+    def _is_packed(self, content_key: str, mark: str) -> bool:
+        with self._bench.catalog.read() as connection:
+            build = lifecycle.find_build(connection, content_key)
+        return build is not None and build.state == BuildState.READY and build.archive_mark == mark
+
+    def _check_raw_data(self, recipe: Recipe) -> None:
+        """Raise if the records may come from other raw data than the content key says."""
+        settings = self._bench.settings
+        folder = recipe.raw_folder(settings.raw_folder)
+        if raw_version(self._bench.catalog, folder, settings.raw_digest).digest != (
+            recipe.raw_version
+        ):
+            raise RawDataChanged

@@ -1,0 +1,140 @@
+"""From a request to a content key: handler release, environment, config, raw data version."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from datamill.failpoint import failpoint
+from datamill_builder.catalog import Transaction, lifecycle
+from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState
+from datamill_builder.catalog.tasks import Claim
+from datamill_builder.handlers.environments import Environment, Environments
+from datamill_builder.handlers.pool import Opening
+from datamill_builder.handlers.sources import UnknownRelease
+from datamill_builder.handlers.wheels import file_sha256
+from datamill_builder.installers import Installers
+from datamill_builder.raw import RawVersion, UnknownDataset, raw_version
+from datamill_builder.recipe import Recipe
+from datamill_builder.workbench import Workbench
+
+log = logging.getLogger(__name__)
+
+
+class Resolver:
+    """Makes dataset ids aliases of builds, and begins builds; for any thread."""
+
+    def __init__(
+        self, bench: Workbench, environments: Environments, installers: Installers
+    ) -> None:
+        self._bench = bench
+        self._store = bench.store
+        self._environments = environments
+        self._installers = installers
+
+    def resolve(self, claim: Claim) -> list[str]:
+        """Find out what a dataset id means; return its content key if that is to be planned.
+
+        Raises `NoTurn` where its environment has to be made and as many are being made as may be.
+        """
+        with self._bench.catalog.read() as connection:
+            row = lifecycle.find_dataset(connection, claim.subject)
+        assert row is not None
+        recipe, version = self.recipe(row.dataset_name, row.handler_version, json.loads(row.config))
+        key = recipe.content_key
+        self._check_archive(key)
+        failpoint("resolve.known")
+        with self._bench.catalog.write() as change:
+            build = lifecycle.resolved(change, claim, key, recipe.model_dump(), version.marks)
+            # In the same change: nobody may be left with a build that has ended.
+            if build.state == BuildState.READY and self._is_whole(build):
+                lifecycle.answer_ready(change, claim.subject, build, self._bench.address())
+            elif build.state not in ACTIVE_BUILDS:
+                self._restart(change, key)
+        log.info("%s: is content %s, %s", claim.subject[:12], key[:12], build.state)
+        return [key] if build.state == BuildState.PLANNING else []
+
+    def recipe(self, name: str, version: str, config: dict[str, Any]) -> tuple[Recipe, RawVersion]:
+        """Return all that a dataset would be made from, as of now."""
+        settings = self._bench.settings
+        environment, info = self._opened(name, version, config)
+        folder = settings.raw_folder / info["raw"]
+        raw = raw_version(self._bench.catalog, folder, settings.raw_digest)
+        recipe = Recipe(
+            dataset_name=name,
+            config=info["config"],
+            mode=info["mode"],
+            records_per_shard=info["records_per_shard"],
+            raw=info["raw"],
+            raw_version=raw.digest,
+            handler=environment.handler,
+            package=environment.package,
+            package_version=environment.package_version,
+            entry_point=environment.entry_point,
+            wheel=environment.wheel,
+            wheel_sha256=environment.wheel_sha256,
+            origin=environment.origin,
+            lock=environment.lock,
+        )
+        return recipe, raw
+
+    def _opened(
+        self, name: str, version: str, config: dict[str, Any]
+    ) -> tuple[Environment, dict[str, Any]]:
+        """Return the environment, and what the handler says of its config."""
+        configured = self._bench.settings.datasets.get(name)
+        handler = (configured and configured.handler) or name
+        there = self._environments.is_there(handler, version)
+        with self._installers.turn(needed=not there):
+            try:
+                environment = self._environments.resolve(handler, version)
+            except UnknownRelease as error:
+                raw_root = self._bench.settings.raw_folder
+                if configured is None and not error.declared and not (raw_root / name).is_dir():
+                    raise UnknownDataset(_unknown(name, raw_root)) from error
+                raise
+            opening = Opening(environment, name, config, configured.raw if configured else None)
+            with self._bench.handlers.lend(opening) as opened:
+                return environment, opened.info
+
+    def _check_archive(self, content_key: str) -> None:
+        """Look at every byte of an archive that is there; take one that is damaged away."""
+        with self._bench.catalog.read() as connection:
+            build = lifecycle.find_build(connection, content_key)
+        if build is None or build.state != BuildState.READY:
+            return
+        mark = self._store.archive_mark(build.archive)
+        if mark == build.archive_mark:
+            return  # looked at before, and untouched since
+        if mark is None:
+            log.error("%s is gone", build.archive)
+        elif file_sha256(self._store.archive_path(build.archive)) == build.sha256:
+            with self._bench.catalog.write() as change:
+                lifecycle.mark_archive(change, build, mark)
+        elif self._store.archive_mark(build.archive) == mark:
+            log.error("%s is damaged", build.archive)
+            self._store.quarantine_archive(build.archive)
+
+    def _is_whole(self, build: Any) -> bool:
+        mark = self._store.archive_mark(build.archive)
+        return mark is not None and mark == build.archive_mark
+
+    def _restart(self, change: Transaction, content_key: str) -> None:
+        gone = [
+            shard.number
+            for shard in lifecycle.find_shards(change.connection, content_key)
+            if shard.sha256 and not self._has_file(content_key, shard.file)
+        ]
+        lifecycle.forget_shards(change, content_key, gone)
+        lifecycle.build_again(change, content_key)
+
+    def _has_file(self, content_key: str, file: str | None) -> bool:
+        return file is not None and self._store.shard_path(content_key, file).exists()
+
+
+def _unknown(name: str, raw_root: Path) -> str:
+    there = sorted(f.name for f in raw_root.iterdir() if f.is_dir()) if raw_root.is_dir() else []
+    listed = ", ".join(there[:20]) or "nothing"
+    return f"no handler and no raw data are called {name}; in the raw root there is: {listed}"
