@@ -74,7 +74,12 @@ def test_a_locked_catalog_is_waited_for(
     [
         pytest.param("fast", marks=pytest.mark.fault(37, "PostgreSQL restarted"), id="restart"),
         pytest.param(
-            "immediate", marks=pytest.mark.fault(37, "PostgreSQL killed and recovered"), id="kill"
+            "immediate",
+            marks=[
+                pytest.mark.fault(37, "PostgreSQL killed and recovered"),
+                pytest.mark.long,
+            ],
+            id="kill",
         ),
     ],
 )

@@ -67,7 +67,10 @@ def notifier(home: Path, broker_url: str) -> Iterator[NotifierProcess]:
         pytest.param(
             TaskKind.PLAN,
             60_000,
-            marks=pytest.mark.fault(35, "disk full while the plan is written"),
+            marks=[
+                pytest.mark.fault(35, "disk full while the plan is written"),
+                pytest.mark.long,
+            ],
             id="plan",
         ),
         pytest.param(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import json
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingConnection
 
 _HTTP_TIMEOUT_SECS = 2.0
+_SERVING = ("catalog", "store", "broker")
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Our own child is not behind the environment's proxy."""
 
@@ -49,5 +52,20 @@ def notifier_ready(http_url: str) -> bool:
     try:
         with _DIRECTLY.open(f"{http_url}/readyz", timeout=_HTTP_TIMEOUT_SECS):
             return True
+    except urllib.error.HTTPError as unready:
+        with unready:
+            return can_serve(unready.read())
     except (OSError, http.client.HTTPException):
-        return False  # not there yet, or it says 503
+        return False  # not there yet
+
+
+def can_serve(said: bytes) -> bool:
+    """Return whether a notifier that is not ready can serve: all it lacks is room on a disk.
+
+    What is there can be had meanwhile, and builds go on when there is room.
+    """
+    try:
+        parts = json.loads(said)
+        return parts["disk"] is False and all(parts[name] for name in _SERVING)
+    except (ValueError, KeyError, TypeError):
+        return False
