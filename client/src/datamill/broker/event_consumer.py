@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,10 @@ _QUEUE_ARGUMENTS = {
 }
 
 
+BIND_AGAIN_SECS = 30.0
+"""Nothing tells that a binding went, as it does with an exchange that somebody deletes."""
+
+
 class EventConsumer(_Consumer):
     """Hands over all events as they arrive, several at a time, in its own thread.
 
@@ -34,6 +39,8 @@ class EventConsumer(_Consumer):
         self._handle_batch = handle
         self._batch: list[Delivery] = []
         self._channel: BlockingChannel | None = None
+        self._queue_name = ""
+        self._bind_at = 0.0
 
     def _subscribe(self, connection: BlockingConnection) -> None:
         self._batch = []
@@ -41,10 +48,14 @@ class EventConsumer(_Consumer):
         declared = channel.queue_declare(
             "", exclusive=True, auto_delete=True, arguments=_QUEUE_ARGUMENTS
         )
-        queue_name = declared.method.queue
-        channel.queue_bind(queue_name, topology.EVENTS_EXCHANGE, _ALL_EVENTS)
+        self._queue_name = declared.method.queue
+        self._bind(channel)
         # Events are hints: nothing is gained by acknowledging each.
-        channel.basic_consume(queue_name, self._on_message, auto_ack=True)
+        channel.basic_consume(self._queue_name, self._on_message, auto_ack=True)
+
+    def _bind(self, channel: BlockingChannel) -> None:
+        channel.queue_bind(self._queue_name, topology.EVENTS_EXCHANGE, _ALL_EVENTS)
+        self._bind_at = time.monotonic() + BIND_AGAIN_SECS
 
     def _channels_open(self) -> bool:
         return self._channel is not None and self._channel.is_open
@@ -64,3 +75,5 @@ class EventConsumer(_Consumer):
         batch, self._batch = self._batch, []
         if batch:
             self._handle_batch(batch)
+        if self._channel is not None and time.monotonic() > self._bind_at:
+            self._bind(self._channel)
