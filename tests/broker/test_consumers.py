@@ -11,6 +11,7 @@ import pytest
 
 from datamill import topology
 from datamill.broker import BatchConsumer, Delivery, Publisher, SlotConsumer
+from datamill.broker.event_consumer import EventConsumer
 from datamill.errors import BrokerRefused, ServiceUnavailable, TopologyMismatch
 from datamill.request import MAX_MESSAGE_BYTES
 from datamill_producer.rabbitmq import PrivateNode
@@ -301,3 +302,27 @@ def test_a_stopping_consumer_takes_no_more_and_finishes_what_it_has(broker_url: 
     consumer.join(60)
     assert len(work.done) == 2
     until(lambda: depth(broker_url, topology.SHARDS_QUEUE) == (4, 0))
+
+
+def test_a_binding_that_somebody_takes_away_comes_back(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an exchange that is deleted and declared again; nobody is told of that."""
+    monkeypatch.setattr("datamill.broker.event_consumer.BIND_AGAIN_SECS", 0.1)
+    heard: list[bytes] = []
+    consumer = EventConsumer(broker_url, "test", lambda batch: heard.extend(d.body for d in batch))
+    consumer.start()
+    until(consumer.subscribed.is_set)
+    connection = pika.BlockingConnection(pika.URLParameters(broker_url))
+    channel = connection.channel()
+    channel.exchange_delete(topology.EVENTS_EXCHANGE)
+    topology.declare(channel)
+
+    def comes() -> bool:
+        channel.basic_publish(topology.EVENTS_EXCHANGE, "dataset.ready.x", b"back")
+        return b"back" in heard
+
+    until(comes)
+    connection.close()
+    consumer.stop()
+    consumer.join(10)

@@ -100,11 +100,14 @@ def test_an_unknown_field_is_refused(
 
 
 def _until_logged(builder: BuilderProcess, count: int) -> None:
+    catalog = builder.catalog
     deadline = time.monotonic() + 30
-    with builder.catalog.read() as connection:
-        while connection.scalar(select(func.count(schema.requests.c.message_id))) != count:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+    logged = -1
+    while logged != count:
+        assert time.monotonic() < deadline, logged
+        with catalog.read() as connection:
+            logged = connection.scalar(select(func.count(schema.requests.c.message_id))) or 0
+    catalog.close()
 
 
 # --- names ---

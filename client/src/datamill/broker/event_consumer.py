@@ -12,8 +12,6 @@ from datamill import topology
 from datamill.broker.consumer import Delivery, _Consumer
 
 _ALL_EVENTS = "dataset.#"
-_BIND_SECS = 30.0
-"""How often the binding is made again: nothing tells when an exchange was deleted."""
 
 _QUEUE_ARGUMENTS = {
     # Exclusive queues are classic everywhere; a virtual host may have another default type.
@@ -21,6 +19,10 @@ _QUEUE_ARGUMENTS = {
     # A service that hangs must not fill the broker's memory: the oldest events go first.
     "x-max-length": 100_000,
 }
+
+
+BIND_AGAIN_SECS = 30.0
+"""How often the binding is made again: nothing tells when it went with a deleted exchange."""
 
 
 class EventConsumer(_Consumer):
@@ -38,7 +40,7 @@ class EventConsumer(_Consumer):
         self._batch: list[Delivery] = []
         self._channel: BlockingChannel | None = None
         self._queue_name = ""
-        self._bound_at = 0.0
+        self._bind_at = 0.0
 
     def _subscribe(self, connection: BlockingConnection) -> None:
         self._batch = []
@@ -52,8 +54,8 @@ class EventConsumer(_Consumer):
         channel.basic_consume(self._queue_name, self._on_message, auto_ack=True)
 
     def _bind(self, channel: BlockingChannel) -> None:
-        self._bound_at = time.monotonic()
         channel.queue_bind(self._queue_name, topology.EVENTS_EXCHANGE, _ALL_EVENTS)
+        self._bind_at = time.monotonic() + BIND_AGAIN_SECS
 
     def _channels_open(self) -> bool:
         return self._channel is not None and self._channel.is_open
@@ -73,5 +75,5 @@ class EventConsumer(_Consumer):
         batch, self._batch = self._batch, []
         if batch:
             self._handle_batch(batch)
-        if self._channel is not None and time.monotonic() - self._bound_at > _BIND_SECS:
+        if self._channel is not None and time.monotonic() > self._bind_at:
             self._bind(self._channel)
