@@ -3,6 +3,8 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # A process per core; tests of one file stay together, they share what is slow to start.
 PARALLEL := -n auto --dist loadfile
+# What takes long beside the faults.
+LONG_FLOWS := tests/flow/test_long_things.py tests/flow/test_graceful.py
 SOURCES := client/src producer/src builder/src notifier/src handlers/src
 
 .PHONY: help setup demo test test-unit test-brokers faults soak lint bench lock clean
@@ -24,7 +26,7 @@ test-unit: setup ## the tests that need no broker
 
 faults: setup ## every fault of docs/faults.md, which it writes anew
 	@rm -rf .cache/faults
-	@$(BIN)/python -m pytest $(PARALLEL) tests/faults $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) tests/faults $(LONG_FLOWS) $(PYTEST_ARGS)
 	@$(BIN)/python -m tests.faults.report
 
 MINUTES ?= 5

@@ -91,20 +91,13 @@ def _was_told(trainer: PlainClient, dataset_id: str) -> bool:
     return "ready" in trainer.seen(dataset_id)
 
 
-def _wait_for_beat(builder: BuilderProcess) -> None:
-    """Return right after a sign of life, so that no change to the catalog is under way."""
-
-    def beats() -> list[int]:
-        tasks = builder.tasks(TaskKind.SHARD)
-        return [task.beat for task in tasks if task.state == TaskState.LEASED]
-
-    deadline = time.monotonic() + 60
-    while not any(before := beats()):
-        assert time.monotonic() < deadline, "no shard is in work"
-        time.sleep(0.02)
-    while beats() == before:
-        assert time.monotonic() < deadline, "it shows no sign of life"
-        time.sleep(0.005)
+def _pause(builder: BuilderProcess) -> None:
+    """Pause it in no change to the catalog: the test has the lock at that moment."""
+    catalog = sqlite3.connect(builder.home / "catalog.sqlite", timeout=30.0, isolation_level=None)
+    with contextlib.closing(catalog):
+        catalog.execute("BEGIN IMMEDIATE")
+        builder.signal(signal.SIGSTOP)
+        builder.wait_stopped()
 
 
 @pytest.mark.fault(7, "builder paused for three leases while its handler writes a shard")
@@ -115,9 +108,9 @@ def test_a_paused_owner_throws_its_work_away_and_lives_on(
     sleeper = start_builder(home, **SHORT)
     trainer = client()
     dataset_id = trainer.ask("toy")
-    _wait_for_beat(sleeper)
+    sleeper.wait_logged("writing")
+    _pause(sleeper)
     (before,) = sleeper.tasks(TaskKind.SHARD)
-    sleeper.signal(signal.SIGSTOP)
     fault.injected()
     other = start_builder(home, **SHORT)
     ready = trainer.wait(dataset_id)

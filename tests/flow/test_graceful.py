@@ -44,7 +44,7 @@ def _until(condition: Callable[[], object], timeout_secs: float = 60.0) -> None:
 def test_a_stopping_builder_takes_nothing_and_finishes_what_it_has(
     home: Path, start_builder: Start, client: Connect
 ) -> None:
-    write_items(home / "raw", ["sleep 1.5 zzz"] * 20)  # five shards of 6 s
+    write_items(home / "raw", ["sleep 0.75 zzz"] * 20)  # five shards of 3 s
     builder = start_builder(home, DATAMILL_STOP_GRACE_SECS="60")
     trainer = client()
     first = trainer.ask("toy")
@@ -52,7 +52,7 @@ def test_a_stopping_builder_takes_nothing_and_finishes_what_it_has(
     builder.signal(signal.SIGTERM)
     builder.wait_logged("told to stop")
     time.sleep(1.0)  # what it may take to hear of it, and not something that is waited for
-    second = trainer.ask("toy", config={"prefix": "later"})
+    second = trainer.ask("toy", config={"prefix": "later", "max_items": 1})
     assert builder.process is not None
     assert builder.process.wait(60.0) == 0
     assert trainer.depth(REQUESTS) == 1, "the request waits for whoever comes next"
@@ -99,7 +99,7 @@ def undisturbed() -> dict[str, str]:
     return {}
 
 
-@pytest.mark.parametrize("grace_secs", ["10", "0"])
+@pytest.mark.parametrize("grace_secs", ["10", pytest.param("0", marks=pytest.mark.long)])
 def test_builders_are_exchanged_during_a_build(
     home: Path,
     start_builder: Start,
@@ -252,7 +252,14 @@ def test_a_service_that_is_told_to_stop_ends_in_order_and_goes_on_later(up: UpPr
 
 
 @pytest.mark.usefixtures("node")
-@pytest.mark.parametrize("part", ["builder", "notifier", "broker"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param("builder", marks=pytest.mark.long),
+        pytest.param("notifier", marks=pytest.mark.long),
+        "broker",
+    ],
+)
 def test_a_part_that_is_stopped_ends_in_order_and_is_started_again(
     up: UpProcess, part: str
 ) -> None:
