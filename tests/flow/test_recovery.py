@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import sqlite3
 import time
 from pathlib import Path
 
@@ -81,6 +84,27 @@ def _until_leased(builder: BuilderProcess, timeout_secs: float = 20.0) -> None:
     raise AssertionError("no shard was claimed")
 
 
+def _pause_between_writes(builder: BuilderProcess) -> None:
+    """Stop a builder while it does not hold SQLite's one lock: else nobody could write."""
+    assert builder.process is not None
+    for _ in range(20):
+        builder.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, builder.process.pid, os.WSTOPPED)
+        if _writable(builder.home / "catalog.sqlite"):
+            return
+        builder.signal(signal.SIGCONT)
+    raise AssertionError("it was in a write each time")
+
+
+def _writable(database: Path) -> bool:
+    with contextlib.closing(sqlite3.connect(database, timeout=1.0)) as probe:
+        try:
+            probe.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+
 def test_a_paused_builder_cannot_publish_what_another_has_done(
     home: Path, start_builder: Start, client: Connect
 ) -> None:
@@ -91,7 +115,7 @@ def test_a_paused_builder_cannot_publish_what_another_has_done(
     dataset_id = trainer.ask("toy")
     trainer.wait(dataset_id, "planned")
     _until_leased(paused)
-    paused.signal(signal.SIGSTOP)
+    _pause_between_writes(paused)
     other = start_builder(home, **settings)
     ready = trainer.wait(dataset_id)
     assert ready["event"] == "ready"
