@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pika
 import pytest
@@ -216,6 +217,56 @@ def slots(url: str, work: Callable[[Delivery], None], hold_secs: float = 300.0) 
     consumer.start()
     until(consumer.subscribed.is_set)
     return consumer
+
+
+class Forgotten(SlotConsumer):
+    """One whose first consumers the broker forgets without a word: no cancel, no closed channel."""
+
+    forget = True
+
+    def _subscribe(self, connection: Any) -> None:
+        super()._subscribe(connection)
+        if self.forget:
+            self.forget = False
+            for slot in self._slots:
+                assert slot.channel is not None
+                tag = slot.consumer_tag
+                slot.channel.basic_cancel(tag)
+                slot.consumer_tag = tag
+
+
+def test_a_consumer_that_the_broker_has_forgotten_subscribes_again(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("datamill.broker.overlooked.LOOK_SECS", 0.2)
+    work = Work()
+    work.go.set()
+    consumer = Forgotten(broker_url, "test slots", topology.SHARDS_QUEUE, 2, work)
+    consumer.start()
+    until(consumer.subscribed.is_set)
+    tickets(broker_url, 6)
+    until(lambda: len(work.done) == 6)
+    consumer.stop()
+    consumer.join(10)
+    assert "the broker has forgotten a consumer" in caplog.text
+
+
+def test_a_consumer_that_has_nothing_to_do_is_not_taken_for_forgotten(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("datamill.broker.overlooked.LOOK_SECS", 0.05)
+    work = Work()
+    consumer = slots(broker_url, work)
+    tickets(broker_url, 6)
+    until(lambda: len(work.started) == 2)
+    assert not consumer.fatal
+    threading.Event().wait(1.0)  # twenty looks: messages are there, and both slots are at work
+    work.go.set()
+    until(lambda: len(work.done) == 6)
+    threading.Event().wait(1.0)  # and twenty with an empty queue
+    consumer.stop()
+    consumer.join(10)
+    assert "forgotten" not in caplog.text
 
 
 def test_each_slot_has_one_piece_of_work_at_a_time(broker_url: str) -> None:

@@ -10,8 +10,16 @@ import pytest
 from tests.support.fault import Fault
 from tests.support.notifier import NotifierProcess, StartNotifier
 from tests.support.prepared import home, mischief_home, prepared_home, prepared_mischief
+from tests.support.undisturbed import undisturbed, undisturbed_digest
 
-__all__ = ["home", "mischief_home", "prepared_home", "prepared_mischief"]
+__all__ = [
+    "home",
+    "mischief_home",
+    "prepared_home",
+    "prepared_mischief",
+    "undisturbed",
+    "undisturbed_digest",
+]
 
 _PASSED = pytest.StashKey[bool]()
 

@@ -71,27 +71,6 @@ def _counts(builder: BuilderProcess) -> tuple[int | None, int | None, set[int]]:
     return builds, requests, attempts
 
 
-@pytest.fixture(scope="module")
-def undisturbed() -> dict[str, str]:
-    """The digest of an archive that nothing disturbed, once there is one."""
-    return {}
-
-
-def _digest(home: Path, start_builder: Start, client: Connect, undisturbed: dict[str, str]) -> str:
-    """Return the digest of the same dataset, built elsewhere without any fault."""
-    if "sha256" not in undisturbed:
-        builder = start_builder(
-            home.parent / "undisturbed",
-            DATAMILL_RAW_ROOT=str(home / "raw"),
-            DATAMILL_HANDLER_SOURCES=str(home / "wheels"),
-        )
-        trainer = client()
-        undisturbed["sha256"] = trainer.wait(trainer.ask("toy"))["sha256"]
-        builder.stop()
-        trainer.close()
-    return undisturbed["sha256"]
-
-
 @pytest.mark.parametrize("point", ["shard.written@2", "shard.kept@2", "shard.committed@2"])
 @pytest.mark.fault(5, "builder killed around the end of a shard")
 def test_a_killed_worker_costs_the_shards_in_hand(
@@ -100,9 +79,8 @@ def test_a_killed_worker_costs_the_shards_in_hand(
     client: Connect,
     fault: Fault,
     point: str,
-    undisturbed: dict[str, str],
+    undisturbed: str,
 ) -> None:
-    digest = _digest(home, start_builder, client, undisturbed)
     builder = start_builder(home, **{VARIABLE: point})
     trainer = client()
     dataset_id = trainer.ask("toy")
@@ -112,7 +90,7 @@ def test_a_killed_worker_costs_the_shards_in_hand(
     ready = trainer.wait(dataset_id)
     secs = fault.recovered()
     fault.watch(again, trainer)
-    assert ready["sha256"] == digest, "the same bytes as of a build that nothing disturbed"
+    assert ready["sha256"] == undisturbed, "the same bytes as of a build that nothing disturbed"
     _, _, attempts = _counts(again)
     assert attempts <= {1, 2}
     fault.saw(f"at {point}: the same bytes as undisturbed, ready {secs:.1f} s after")
@@ -146,9 +124,8 @@ def test_a_half_packed_archive_is_never_seen(
     client: Connect,
     fault: Fault,
     point: str,
-    undisturbed: dict[str, str],
+    undisturbed: str,
 ) -> None:
-    digest = _digest(home, start_builder, client, undisturbed)
     builder = start_builder(home, **{VARIABLE: point})
     trainer = client()
     dataset_id = trainer.ask("toy")
@@ -160,28 +137,27 @@ def test_a_half_packed_archive_is_never_seen(
     ready = trainer.wait(dataset_id)
     secs = fault.recovered()
     fault.watch(again, trainer)
-    assert ready["sha256"] == digest
+    assert ready["sha256"] == undisturbed
     fault.saw(f"at {point}: nothing published, packed again, ready {secs:.1f} s after")
 
 
 @pytest.mark.fault(6, "builder killed after the archive's rename, before the commit")
 def test_an_archive_that_nobody_knows_of_is_made_good(
-    home: Path, start_builder: Start, client: Connect, fault: Fault, undisturbed: dict[str, str]
+    home: Path, start_builder: Start, client: Connect, fault: Fault, undisturbed: str
 ) -> None:
-    digest = _digest(home, start_builder, client, undisturbed)
     builder = start_builder(home, **{VARIABLE: "pack.renamed"})
     trainer = client()
     dataset_id = trainer.ask("toy")
     builder.wait_killed()
     (archive,) = builder.archives()
-    assert hashlib.sha256(archive.read_bytes()).hexdigest() == digest, "whole, if not known"
+    assert hashlib.sha256(archive.read_bytes()).hexdigest() == undisturbed, "whole, if not known"
     assert "ready" not in trainer.seen(dataset_id), "told only when it is in the catalog"
     fault.injected()
     again = start_builder(home)
     ready = trainer.wait(dataset_id)
     secs = fault.recovered()
     fault.watch(again, trainer)
-    assert ready["sha256"] == digest
+    assert ready["sha256"] == undisturbed
     assert [path.name for path in again.archives()] == [ready["archive"]]
     fault.saw(f"the archive was whole, and ready was told once, {secs:.1f} s after")
 

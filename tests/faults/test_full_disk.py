@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,14 @@ def test_a_build_waits_for_room(
     fault.saw(f"paused, /readyz 503 with the reason, ready by itself {secs:.1f} s after room came")
 
 
+def _kept_at_the_broker(node: PrivateNode, builder: BuilderProcess) -> int:
+    """Return how many requests are, once the broker has counted: it does so every few seconds."""
+    deadline = time.monotonic() + 20.0
+    while not (depths := invariants.queue_depths(node, builder.broker_url)["dataset.requests.v1"]):
+        assert time.monotonic() < deadline, "kept at the broker until it is in the catalog"
+    return depths
+
+
 @pytest.mark.fault(35, "disk of the catalog full while requests come")
 def test_no_request_is_acknowledged_that_the_catalog_has_no_room_for(
     catalog_disk: SmallDisk,
@@ -153,8 +162,7 @@ def test_no_request_is_acknowledged_that_the_catalog_has_no_room_for(
         # A little still fits into what SQLite holds already.
         asked.append(trainer.ask("toy", config={"prefix": f"{len(asked)} " + "p" * 5000}))
         trainer.listen(0.2)
-    waiting = invariants.queue_depths(node, builder.broker_url)["dataset.requests.v1"]
-    assert waiting >= 1, "kept at the broker until it is in the catalog"
+    waiting = _kept_at_the_broker(node, builder)
     ready = notifier.ask("/readyz")
     assert (ready.status, ready.document["reason"]) == (503, "the disk of the catalog is full")
     archive = notifier.ask(f"/datasets/{answered}").document["archive"]

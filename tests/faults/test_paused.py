@@ -25,26 +25,6 @@ PACK_POINTS = [f"pack.shard:stop@{number}" for number in range(1, 6)]
 TOOK_NO_OFFENCE = "was given to another owner"
 
 
-@pytest.fixture(scope="module")
-def undisturbed() -> dict[str, str]:
-    """The digest of an archive that nothing disturbed, once there is one."""
-    return {}
-
-
-def _digest(home: Path, start_builder: Start, client: Connect, undisturbed: dict[str, str]) -> str:
-    if "sha256" not in undisturbed:
-        builder = start_builder(
-            home.parent / "undisturbed",
-            DATAMILL_RAW_ROOT=str(home / "raw"),
-            DATAMILL_HANDLER_SOURCES=str(home / "wheels"),
-        )
-        trainer = client()
-        undisturbed["sha256"] = trainer.wait(trainer.ask("toy"))["sha256"]
-        builder.stop()
-        trainer.close()
-    return undisturbed["sha256"]
-
-
 def _leases_lost(builder: BuilderProcess) -> int:
     catalog = builder.catalog
     with catalog.read() as connection:
@@ -59,7 +39,6 @@ def _leases_lost(builder: BuilderProcess) -> int:
 STOPS = {
     "shard.kept": ("-!" * 5, [f"{p}:stop@{n}" for n in range(1, 6) for p in SHARD_POINTS]),
     "pack.synced": ("-----!", [*PACK_POINTS, "pack.synced:stop"]),
-    "pack.renamed": ("-----!", [*PACK_POINTS, "pack.renamed:stop"]),
 }
 
 
@@ -133,7 +112,7 @@ def test_a_paused_owner_throws_its_work_away_and_lives_on(
     )
 
 
-@pytest.mark.parametrize("point", ["shard.kept", "pack.synced", "pack.renamed"])
+@pytest.mark.parametrize("point", ["shard.kept", "pack.synced"])
 @pytest.mark.fault(7, "builder paused at the worst moment, and woken when all is over")
 def test_what_a_sleeper_renames_changes_nothing(
     home: Path,
@@ -141,9 +120,8 @@ def test_what_a_sleeper_renames_changes_nothing(
     client: Connect,
     fault: Fault,
     point: str,
-    undisturbed: dict[str, str],
+    undisturbed: str,
 ) -> None:
-    digest = _digest(home, start_builder, client, undisturbed)
     failpoints = ",".join(STOPS[point][1])
     sleeper = start_builder(home, DATAMILL_FAILPOINT=failpoints, DATAMILL_WORKERS="1", **SHORT)
     trainer = client()
@@ -153,7 +131,7 @@ def test_what_a_sleeper_renames_changes_nothing(
     other = start_builder(home, **SHORT)
     ready = trainer.wait(dataset_id)
     secs = fault.recovered()
-    assert ready["sha256"] == digest
+    assert ready["sha256"] == undisturbed
     (archive,) = other.archives()
     announced = archive.stat()
     _awake(sleeper, lambda: TOOK_NO_OFFENCE in sleeper.log())
@@ -167,7 +145,7 @@ def test_what_a_sleeper_renames_changes_nothing(
     fault.saw(f"at {point}: the same bytes by another, {secs:.1f} s after; the sleeper lives on")
 
 
-@pytest.mark.parametrize("point", ["pack.synced", "pack.renamed"])
+@pytest.mark.parametrize("point", ["pack.synced"])
 @pytest.mark.fault(7, "builder paused while it publishes what is cancelled meanwhile")
 def test_what_was_cancelled_is_not_published_by_a_sleeper(
     home: Path, start_builder: Start, client: Connect, fault: Fault, point: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from datamill import topology
 from datamill.errors import Flaw, InvalidRequest
 from datamill_builder.catalog import schema
 from datamill_producer.dead_letters import DeadLetter, DeadLetters
+from datamill_producer.rabbitmq import PrivateNode
 from tests.support.builder import BuilderProcess, Start
 from tests.support.fault import Fault
 from tests.support.listener import Connect, PlainClient
@@ -106,6 +108,15 @@ def test_a_message_that_is_too_large_is_not_read(
     fault.saw(f"refused by the client; sent raw: {outcome}; the next accepted after {secs:.1f} s")
 
 
+@pytest.fixture
+def roomy_node(node: PrivateNode) -> Iterator[None]:
+    """What is large enough for the builder's memory is too much for a node of the usual size."""
+    node.ctl("set_vm_memory_high_watermark", "absolute", "4GB")
+    yield
+    node.ctl("set_vm_memory_high_watermark", "absolute", "512MB")
+
+
+@pytest.mark.usefixtures("roomy_node")
 @pytest.mark.fault(28, "many bodies of 16 MiB at once")
 def test_many_large_messages_do_not_fill_the_memory(
     home: Path, start_builder: Start, client: Connect, fault: Fault

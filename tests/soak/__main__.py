@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import pytest
 
 from tests.soak.downloaders import Downloader
 from tests.soak.history import record
@@ -24,6 +23,7 @@ from tests.soak.plan import PlannedFault, planned_faults
 from tests.soak.service import Service
 from tests.soak.trainers import Trainer
 from tests.soak.verdict import FOLDER, Verdict, judge
+from tests.support.small_disk import SmallDisk
 
 DISK_BYTES = 512 * 1024**2
 
@@ -56,9 +56,9 @@ def main(
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="datamill-soak-") as name:
         folder = Path(name)
-        with _small_disk(folder / "disk") as home:
+        with _small_disk(folder / "disk") as disk:
             plan = [f for f in planned_faults(seed, minutes * 60.0) if f.name not in without]
-            verdict = _run(folder, home / "home", seed, plan, trainers, downloaders)
+            verdict = _run(folder, disk, seed, plan, trainers, downloaders)
         verdict.figures["minutes"] = minutes
         verdict.write(file or FOLDER / f"{seed}.json")
         if verdict.wrong:
@@ -72,33 +72,34 @@ def main(
 
 
 @contextlib.contextmanager
-def _small_disk(folder: Path) -> Iterator[Path]:
-    """Give a folder on a disk that can be filled, where this user may mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "soak", str(folder)]
-    mounted = os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0
-    if not mounted:
-        click.echo("no disk of its own could be mounted: it is never full in this run")
+def _small_disk(folder: Path) -> Iterator[SmallDisk | None]:
+    """Give a disk of the run's own that can be filled, where this user may mount one."""
     try:
-        yield folder
+        disk = SmallDisk(folder, DISK_BYTES).__enter__()
+    except pytest.skip.Exception as reason:
+        click.echo(f"the disk is never full in this run: it {reason}")
+        yield None
+        return
+    try:
+        yield disk
     finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        disk.__exit__()
 
 
 def _run(
     folder: Path,
-    home: Path,
+    disk: SmallDisk | None,
     seed: int,
     plan: list[PlannedFault],
     trainers: int,
     downloaders: int,
 ) -> Verdict:
-    home.mkdir()
+    home = folder / "disk" / "home"
+    home.mkdir(parents=True)
     service = Service(folder, home)
     service.settle()
     record(service.catalog_path)
-    injector = Injector(service)
+    injector = Injector(service, disk)
     urls = [service.url, service.far_url]
     asking = [Trainer(seed, number, urls[number % 2]) for number in range(trainers)]
     training = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import http.client
 import logging
 import os
@@ -26,7 +25,8 @@ from datamill_producer.rabbitmq.errors import NodeFailed
 from datamill_producer.up.descendants import descendants
 from tests.soak.asking import DATASETS
 from tests.soak.plan import PlannedFault
-from tests.soak.service import Part, Service, room
+from tests.soak.service import Part, Service
+from tests.support.small_disk import SmallDisk
 from tests.support.toy import write_items
 
 log = logging.getLogger(__name__)
@@ -57,14 +57,14 @@ POISON = (
     b'{"dataset_name": NaN}',
     b'{"dataset_name": "../x"}',
 )
-_FILL_CHUNK_BYTES = 1 << 20
 
 
 class Injector:
     """Carries out one fault at a time, and undoes what does not end by itself."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, disk: SmallDisk | None) -> None:
         self._service = service
+        self._disk = disk
         self.injected: Counter[str] = Counter()
         self.without_victim: Counter[str] = Counter()
 
@@ -267,21 +267,18 @@ class Injector:
         connection.close()
 
     def _fill_the_disk(self, fault: PlannedFault) -> bool:
-        if room(self._service.home) > 1 << 30:
-            return False  # not a small disk of the run's own
-        ballast = self._service.home / "ballast"
-        try:
-            with ballast.open("wb") as file:
-                while True:
-                    try:
-                        os.write(file.fileno(), b"\0" * _FILL_CHUNK_BYTES)
-                    except OSError as error:
-                        assert error.errno == errno.ENOSPC, error
-                        break
-            time.sleep(fault.secs)
-        finally:
-            ballast.unlink()
+        if self._disk is None:
+            return False
+        self._disk.fill()
+        time.sleep(fault.secs)
+        self._disk.free()
         return True
+
+    def _move_a_clock(self, fault: PlannedFault) -> None:
+        clock = _pick(self._service.clocks, fault.dice)
+        clock.shift(_pick((3600.0, -3600.0, 86_400.0), fault.dice * 7 % 1))
+        time.sleep(2 * fault.secs)
+        clock.shift(0.0)
 
     # --- the end ---
 

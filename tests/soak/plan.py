@@ -33,6 +33,7 @@ WEIGHTS = {
     "change raw data": 2,
     "lock the catalog": 2,
     "fill the disk": 2,
+    "move a clock": 2,
     "replay accepted requests": 2,
 }
 

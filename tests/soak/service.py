@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from datamill_producer.rabbitmq import PrivateNode, ensure_installation
 from datamill_producer.rabbitmq.ports import kept_ports
 from tests.soak.asking import DATASETS
 from tests.soak.network import Forwarder
+from tests.support.clock import ShiftedClock
 from tests.support.toy import make_toy, write_items
 
 BUILDERS = 2
@@ -112,12 +112,17 @@ class Service(threading.Thread):
             write_items(home / "raw", lines, name)
         # One builder is far from the broker, behind the network that goes dark.
         urls = [self.url, self.far_url]
+        self.clocks = []
+        for number in range(BUILDERS):
+            (folder / f"clock-{number}").mkdir()
+            self.clocks.append(ShiftedClock(folder / f"clock-{number}"))
         self.builders = [
             Part(
                 f"builder {number}",
                 "datamill_builder",
                 folder / f"builder-{number}.log",
                 **self._environment(urls[number % len(urls)]),
+                **self.clocks[number].environment,
             )
             for number in range(BUILDERS)
         ]
@@ -196,8 +201,3 @@ class Service(threading.Thread):
         self.downloads.close()
         self.node.stop()
         return codes
-
-
-def room(path: Path) -> int:
-    """Return the free bytes of a file system."""
-    return shutil.disk_usage(path).free

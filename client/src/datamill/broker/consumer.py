@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from pika.exceptions import AMQPError
 
 from datamill import topology
 from datamill.broker.connection import connect, translated
+from datamill.broker.overlooked import Overlooked
 from datamill.broker.pauses import Pauses, backoff
 from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
 from datamill.request import MAX_MESSAGE_BYTES
@@ -52,9 +53,10 @@ class _Resubscribe(BrokerUnavailable):
 class _Consumer(threading.Thread, ABC):
     """The loop that all consumers share: connect, subscribe, take turns; again when it breaks."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, queue_name: str) -> None:
         super().__init__(name=name, daemon=True)
         self._url = url
+        self._queue_name = queue_name
         self._stopping = threading.Event()
         self._connection: BlockingConnection | None = None
         self._lost = False
@@ -82,9 +84,11 @@ class _Consumer(threading.Thread, ABC):
         with translated(self._url):
             connection = connect(self._url, self.name)
             try:
-                topology.declare(connection.channel())
+                channel = connection.channel()
+                topology.declare(channel)
                 self._lost = False
                 self._connection = connection
+                overlooked = Overlooked(channel, self._queue_name)
                 self._subscribe(connection)
                 self.subscribed.set()
                 self._pauses.worked()
@@ -97,6 +101,8 @@ class _Consumer(threading.Thread, ABC):
                     if not self._channels_open():
                         self._on_broken()
                         raise _Resubscribe("the broker closed a channel")
+                    if overlooked.look(self._waiting()):
+                        raise _Resubscribe("the broker has forgotten a consumer")
                 self._drain(connection)
             finally:
                 self._connection = None
@@ -137,6 +143,10 @@ class _Consumer(threading.Thread, ABC):
     def _turn(self) -> None:
         """Do what is due after each look at the network."""
 
+    def _waiting(self) -> Set[Hashable]:
+        """Return who waits for a delivery, as `Overlooked.look` wants it."""
+        return frozenset()
+
     def _on_broken(self) -> None:
         """Learn from a channel or a consumer that the broker has ended."""
 
@@ -164,12 +174,12 @@ class BatchConsumer(_Consumer):
         handle: Callable[[list[Delivery]], list[bool]],
         max_body_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
-        super().__init__(url, name)
-        self._queue_name = queue_name
+        super().__init__(url, name, queue_name)
         self._prefetch = prefetch
         self._max_body_bytes = max_body_bytes
         self._handle_batch = handle
         self._batch: list[Delivery] = []
+        self._received = 0
         self._failures = 0
         self._handle_at = 0.0
         self._channel: BlockingChannel | None = None
@@ -184,7 +194,11 @@ class BatchConsumer(_Consumer):
     def _channels_open(self) -> bool:
         return self._channel is not None and self._channel.is_open
 
+    def _waiting(self) -> Set[Hashable]:
+        return frozenset() if self._batch else frozenset({self._received})
+
     def _on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self._received += 1
         if len(body) > self._max_body_bytes:
             log.warning("%s: a message of %d bytes was refused unread", self.name, len(body))
             channel.basic_reject(method.delivery_tag, requeue=False)
@@ -235,6 +249,7 @@ class _Slot:
     delivery: Delivery | None = None
     busy: bool = False
     busy_since: float = 0.0
+    received: int = 0
 
 
 class SlotConsumer(_Consumer):
@@ -256,8 +271,7 @@ class SlotConsumer(_Consumer):
         work: Callable[[Delivery], None],
         hold_secs: float = HOLD_SECS,
     ) -> None:
-        super().__init__(url, name)
-        self._queue_name = queue_name
+        super().__init__(url, name, queue_name)
         self._work = work
         self._hold_secs = hold_secs
         self._slots = [_Slot(index) for index in range(slots)]
@@ -307,6 +321,7 @@ class SlotConsumer(_Consumer):
         def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
             slot.delivery = _delivery(method, properties, body)
             slot.busy, slot.busy_since = True, time.monotonic()
+            slot.received += 1
             slot.inbox.put(slot.delivery)
 
         slot.consumer_tag = slot.channel.basic_consume(self._queue_name, on_message)
@@ -321,6 +336,13 @@ class SlotConsumer(_Consumer):
 
     def _channels_open(self) -> bool:
         return all(slot.channel is not None and slot.channel.is_open for slot in self._slots)
+
+    def _waiting(self) -> Set[Hashable]:
+        return {
+            (slot.index, slot.received)
+            for slot in self._slots
+            if slot.consumer_tag and not slot.busy and not slot.delivery
+        }
 
     def _turn(self) -> None:
         now = time.monotonic()

@@ -35,11 +35,10 @@ class EventConsumer(_Consumer):
     """
 
     def __init__(self, url: str, name: str, handle: Callable[[list[Delivery]], None]) -> None:
-        super().__init__(url, name)
+        super().__init__(url, name, "")  # the server names the queue
         self._handle_batch = handle
         self._batch: list[Delivery] = []
         self._channel: BlockingChannel | None = None
-        self._queue_name = ""
         self._bind_at = 0.0
 
     def _subscribe(self, connection: BlockingConnection) -> None:
