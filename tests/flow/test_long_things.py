@@ -12,7 +12,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from datamill.broker.consumer import HOLD_SECS
+from datamill.broker.slot_consumer import HOLD_SECS
 from datamill_builder.catalog.states import TaskKind, TaskState
 from datamill_builder.steward import INSTALLERS
 from datamill_producer.rabbitmq import NoRabbitMQ, PrivateNode, ensure_installation

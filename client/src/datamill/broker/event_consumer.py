@@ -9,7 +9,7 @@ from typing import Any
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from datamill import topology
-from datamill.broker.consumer import Delivery, _Consumer
+from datamill.broker.consumer import Consumer, Delivery, received
 
 _ALL_EVENTS = "dataset.#"
 
@@ -25,7 +25,7 @@ BIND_AGAIN_SECS = 30.0
 """How often the binding is made again: nothing tells when it went with a deleted exchange."""
 
 
-class EventConsumer(_Consumer):
+class EventConsumer(Consumer):
     """Hands over all events as they arrive, several at a time, in its own thread.
 
     What comes while `handle` works stays in the queue; no heartbeat is answered meanwhile, so it
@@ -60,15 +60,7 @@ class EventConsumer(_Consumer):
         return self._channel is not None and self._channel.is_open
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        self._batch.append(
-            Delivery(
-                body,
-                method.routing_key,
-                properties.message_id,
-                method.redelivered,
-                method.delivery_tag,
-            )
-        )
+        self._batch.append(received(method, properties, body))
 
     def _turn(self) -> None:
         batch, self._batch = self._batch, []

@@ -1,4 +1,4 @@
-"""What a consumer holds for too long, the broker takes back: in a way that differs by version.
+"""What a consumer holds for too long, the broker takes back: in a way that differs by version (23).
 
 To 3.11 the node's timeout counts for all queues; from 3.12 a queue may say its own. To 4.2 the
 broker closes the channel with 406, from 4.3 it cancels the consumer and leaves the channel open.
@@ -23,6 +23,7 @@ from datamill_builder.intake import Intake
 from datamill_builder.store import Store
 from datamill_producer.rabbitmq import Installation, PrivateNode
 from tests.support.builder import Start
+from tests.support.fault import Fault
 from tests.support.listener import Connect
 from tests.support.toy import make_toy, write_items
 
@@ -91,7 +92,9 @@ class AbsentCatalog:
         return self._intake.handle(batch)
 
 
+@pytest.mark.fault(23, "a request held for longer than the acknowledgement timeout")
 def test_a_request_that_is_held_for_too_long_comes_again_and_counts_once(
+    fault: Fault,
     node: PrivateNode,
     version: tuple[int, int],
     broker_url: str,
@@ -104,11 +107,11 @@ def test_a_request_that_is_held_for_too_long_comes_again_and_counts_once(
     consumer = BatchConsumer(broker_url, "intake", topology.REQUESTS_QUEUE, 50, handle)
     consumer.start()
     until(consumer.subscribed.is_set)
-    began = time.monotonic()
+    fault.injected()
     with Publisher(broker_url) as publisher:
         publisher.publish(topology.REQUESTS_EXCHANGE, "dataset.request.toy", REQUEST)
     until(lambda: True in handle.redelivered)
-    held_secs = time.monotonic() - began
+    held_secs = fault.recovered()
     handle.back.set()
     until(lambda: messages(node, broker_url) == {})
     consumer.stop()
@@ -122,9 +125,12 @@ def test_a_request_that_is_held_for_too_long_comes_again_and_counts_once(
         assert len(connection.execute(select(schema.requests)).all()) == 1
         assert connection.scalars(select(schema.datasets.c.waiting)).all() == [1]
         assert connection.scalars(select(schema.tasks.c.kind)).all() == [TaskKind.RESOLVE]
+    fault.saw(f"{lost}; redelivered after {held_secs:.1f} s, logged once, waited for once")
 
 
+@pytest.mark.fault(23, "a shard that takes longer than the acknowledgement timeout")
 def test_a_shard_that_takes_longer_than_the_timeout_is_made_once(
+    fault: Fault,
     node: PrivateNode,
     version: tuple[int, int],
     broker_url: str,
@@ -138,7 +144,10 @@ def test_a_shard_that_takes_longer_than_the_timeout_is_made_once(
     builder = start_builder(home)
     trainer = client()
     dataset_id = trainer.ask("toy")
+    fault.injected()
     assert trainer.wait(dataset_id, timeout_secs=90)["event"] == "ready"
+    fault.recovered()
+    fault.watch(builder, trainer)
     until(lambda: messages(node, broker_url).keys() <= {trainer.queue})
 
     # From 3.12 on the queue's own timeout counts, an hour.
@@ -153,3 +162,5 @@ def test_a_shard_that_takes_longer_than_the_timeout_is_made_once(
         assert set(connection.scalars(select(schema.tasks.c.attempts))) == {1}
         assert len(connection.execute(select(schema.builds)).all()) == 1
     catalog.close()
+    what = "closed the channel" if version < (3, 12) else "left the queue its own timeout"
+    fault.saw(f"the broker {what}; the shard was begun and told once")
