@@ -24,6 +24,9 @@ from datamill_builder.leases import Leases
 
 log = logging.getLogger(__name__)
 
+_LOST_OWNERS = 10
+"""How many builders may get lost over a piece of work, beside the attempts that are allowed."""
+
 
 class Attempts:
     """Settles claimed tasks; for any thread. `most`: how often one is tried before it fails."""
@@ -34,7 +37,7 @@ class Attempts:
         self._changes = changes
         self._leases = leases
         self._space = space
-        self.most = most
+        self._most = most
 
     def carry_out(
         self,
@@ -47,6 +50,9 @@ class Attempts:
         `on_lost` is called, in another thread, if the lease was given to another owner.
         Raises `CatalogUnavailable` if the builder stops before that can be written.
         """
+        if claim.attempts > self._most + _LOST_OWNERS:
+            self._give_up(claim)
+            return
         try:
             with self._leases.hold(claim, on_lost):
                 work(claim)
@@ -61,6 +67,11 @@ class Attempts:
             log.exception("%s failed in a way that was not foreseen", claim)
             message = f"a {claim.kind} failed; see the builder's log"
             self.fail(claim, Failure(Reason.INTERNAL, message, retryable=True))
+
+    def _give_up(self, claim: Claim) -> None:
+        """Fail work that, it seems, takes its builder along each time."""
+        message = f"a {claim.kind} was begun {claim.attempts} times and never came to an end"
+        self.fail(claim, Failure(Reason.HANDLER_ERROR, message, retryable=True))
 
     def _went_wrong(self, claim: Claim, error: OSError | DatamillError) -> None:
         if is_full(error):
@@ -87,7 +98,7 @@ class Attempts:
 
     def try_again(self, claim: Claim, error: HandlerDied | OSError) -> None:
         """Count the attempt, and fail if it was the last."""
-        if claim.attempts >= self.most:
+        if claim.attempts >= self._most:
             self.fail(claim, attempts_used_up(claim, error))
             return
         log.warning("%s: %s; trying again", claim, error)

@@ -50,6 +50,7 @@ def _says_full(error: BaseException) -> bool:
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
+        # Of our own code, where closing a half-written zip complains while that is handled.
         error = error.__cause__ or error.__context__
 
 
@@ -113,4 +114,11 @@ class DiskSpace:
         return any(now > then + _GROWN_BYTES for now, then in pairs)
 
     def _free_bytes(self) -> tuple[int, ...]:
-        return tuple(free_bytes(folder) for folder in self._folders)
+        return tuple(_free_bytes(folder) for folder in self._folders)
+
+
+def _free_bytes(folder: Path) -> int:
+    try:
+        return free_bytes(folder)
+    except OSError:
+        return 0  # a disk that is gone has no room

@@ -15,11 +15,19 @@ Task = tuple[TaskKind, str]
 
 
 class NoTurn(DatamillError):
-    """As many environments are being made as may be at a time; the work has to wait."""
+    """The work has to wait: its environment is being made, or as many others as may be at a time.
+
+    `environment` names the one that it needs.
+    """
+
+    def __init__(self, environment: str) -> None:
+        super().__init__()
+        self.environment = environment
 
 
 class Installers:
-    """At most `most` turns at a time. What got none stands in line, and is called in order.
+    """At most `most` turns at a time, one per environment. What got none stands in line, and is
+    called in order.
 
     The line holds no thread. It is lost with the process: whoever looks for forgotten work calls
     it then.
@@ -27,38 +35,50 @@ class Installers:
 
     def __init__(self, most: int, call: Callable[[Task], None]) -> None:
         """`call` is told of the work whose turn it is, in any thread."""
-        self._free = most
+        self._most = most
         self._call = call
         self._lock = threading.Lock()
-        self._line: deque[Task] = deque()
+        self._making: set[str] = set()
+        self._line: deque[tuple[str, Task]] = deque()
 
     @contextmanager
-    def turn(self, *, needed: bool) -> Iterator[None]:
-        """Take a turn, if one is needed; raise `NoTurn` where none is free."""
-        if not needed:
-            yield
-            self._call_next()  # what was called and needs no turn any more has left one free
-            return
-        with self._lock:
-            if not self._free:
-                raise NoTurn
-            self._free -= 1
+    def turn(self, environment: str, *, needed: bool) -> Iterator[None]:
+        """Take a turn at making an environment, if it is needed; raise `NoTurn` if it must wait."""
+        if needed:
+            self._take(environment)
         try:
             yield
         finally:
-            with self._lock:
-                self._free += 1
-            self._call_next()
+            if needed:
+                with self._lock:
+                    self._making.discard(environment)
+            self.call_next()  # what was called and needs no turn any more has left one free
 
-    def line_up(self, work: Task) -> None:
+    def _take(self, environment: str) -> None:
+        with self._lock:
+            if environment in self._making or len(self._making) >= self._most:
+                raise NoTurn(environment)
+            self._making.add(environment)
+
+    def line_up(self, work: Task, environment: str) -> None:
         """Have work called as soon as there is a turn for it."""
         with self._lock:
-            if work not in self._line:
-                self._line.append(work)
-        self._call_next()
+            if (environment, work) not in self._line:
+                self._line.append((environment, work))
+        self.call_next()
 
-    def _call_next(self) -> None:
+    def call_next(self) -> None:
+        """Call the first that may have a turn; to be told when one that was called has none."""
         with self._lock:
-            work = self._line.popleft() if self._free and self._line else None
+            work = self._next()
         if work is not None:
             self._call(work)
+
+    def _next(self) -> Task | None:
+        if len(self._making) >= self._most:
+            return None
+        for waiting in self._line:
+            if waiting[0] not in self._making:
+                self._line.remove(waiting)
+                return waiting[1]
+        return None

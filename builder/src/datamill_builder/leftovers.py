@@ -7,20 +7,31 @@ is looked at once more.
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from sqlalchemy import select
 
-from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog import Catalog, CatalogUnavailable, lifecycle
 from datamill_builder.catalog.schema import builds
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.store import Store
 
+log = logging.getLogger(__name__)
+
 
 def drop_packed_shards(catalog: Catalog, store: Store, content_key: str) -> None:
-    """Delete the shard files of a build, if they are in its archive."""
+    """Delete the shard files of a build, if they are or were in its archive."""
+    with catalog.read() as connection:
+        if not _is_packed(lifecycle.find_build(connection, content_key)):
+            return
     with store.scratch() as folder, catalog.write() as change:
-        build = lifecycle.hold_build(change, content_key)
-        if build is not None and build.state == BuildState.READY:
+        if _is_packed(lifecycle.hold_build(change, content_key)):
             store.take_shards(content_key, folder)
+
+
+def _is_packed(build: Any) -> bool:
+    return build is not None and build.state in (BuildState.READY, BuildState.EVICTED)
 
 
 def drop_evicted_archive(catalog: Catalog, store: Store, content_key: str) -> None:
@@ -32,7 +43,17 @@ def drop_evicted_archive(catalog: Catalog, store: Store, content_key: str) -> No
 
 
 def drop_leftovers(catalog: Catalog, store: Store) -> None:
-    """Delete what builders left behind that were killed right after packing or evicting."""
+    """Delete what builders left behind that were killed right after packing or evicting.
+
+    As far as it goes: a builder starts on a full disk, too.
+    """
+    try:
+        _drop_all(catalog, store)
+    except (OSError, CatalogUnavailable) as error:
+        log.warning("what earlier builders left behind stays for now: %s", error)
+
+
+def _drop_all(catalog: Catalog, store: Store) -> None:
     for content_key in store.shard_folders():
         drop_packed_shards(catalog, store, content_key)
     with catalog.read() as connection:

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from datamill.failpoint import failpoint
-from datamill_builder.catalog import Transaction, lifecycle
+from datamill_builder.catalog import CatalogUnavailable, Transaction, lifecycle
 from datamill_builder.catalog.lifecycle import ArchiveResult
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.tasks import Claim, StaleFence
@@ -45,15 +45,23 @@ class Packer:
             bench.changes.make(lambda change: lifecycle.pack_found_damage(change, claim, indexes))
             return
         failpoint("pack.committed")
-        drop_packed_shards(bench.catalog, bench.store, key)
+        self._clear_up(key)
         make_room(bench.catalog, bench.store, bench.settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
+
+    def _clear_up(self, content_key: str) -> None:
+        try:
+            drop_packed_shards(self._bench.catalog, self._bench.store, content_key)
+        except (OSError, CatalogUnavailable) as error:
+            log.warning("%s: its shards stay until the next start: %s", content_key[:12], error)
 
     def _publish(self, claim: Claim, folder: Path, archive: ArchiveResult, records: int) -> None:
         bench = self._bench
 
+        address = bench.address()  # not inside the change: it may have to read the catalog
+
         def commit(change: Transaction) -> None:
-            lifecycle.pack_done(change, claim, archive, records, bench.address())
+            lifecycle.pack_done(change, claim, archive, records, address)
             # In the same change: a stale packer moves nothing to where others look.
             bench.store.keep_archive(folder / archive.name, archive.name)
             failpoint("pack.renamed")

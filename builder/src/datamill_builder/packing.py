@@ -6,6 +6,7 @@ that what rots on the disk between is noticed here, and only that shard is made 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -25,7 +26,7 @@ from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.metadata import as_json, dataset_info
 from datamill_builder.preview import contact_sheet
 from datamill_builder.recipe import Recipe
-from datamill_builder.store import Store, mark_of
+from datamill_builder.store import Store, free_bytes, mark_of
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def pack(
     if missing:
         raise DamagedShards(missing)
     name = layout.archive_name(recipe.dataset_name, recipe.package_version, content_key)
+    _check_room(folder, sum(shard.bytes for shard in shards))
     target = folder / name
     entries = _metadata_entries(content_key, recipe, build, shards, paths)
     offsets = _write(target, entries, shards, paths, _shard_names(recipe.dataset_name, shards))
@@ -78,6 +80,12 @@ def pack(
     failpoint("pack.synced")
     records = sum(shard.records for shard in shards)
     return ArchiveResult(name, found.st_size, digest, mark_of(found), offsets), records
+
+
+def _check_room(folder: Path, needed_bytes: int) -> None:
+    """Raise at once what the disk would say after it was filled to its last byte."""
+    if free_bytes(folder) < needed_bytes:
+        raise OSError(errno.ENOSPC, f"an archive of {needed_bytes} bytes does not fit")
 
 
 def check_bad_share(recipe: Recipe, items: int, shards: Sequence[Any]) -> None:

@@ -37,7 +37,7 @@ class Planner:
         recipe = self._bench.recipe(claim.subject)
         made = self._environments.is_made(recipe.environment)
         with (
-            self._installers.turn(needed=not made),
+            self._installers.turn(recipe.environment.key, needed=not made),
             self._bench.handlers.lend(opening_of(recipe)) as opened,
         ):
             if recipe.mode == "classic":

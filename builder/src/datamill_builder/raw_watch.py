@@ -44,7 +44,7 @@ class RawWatch(threading.Thread):
             for marks in self._due():
                 try:
                     self._look(marks)
-                except DatamillError as error:
+                except (DatamillError, OSError) as error:
                     log.warning("raw data could not be looked at: %s", error)
 
     def stop(self) -> None:

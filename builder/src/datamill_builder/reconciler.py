@@ -49,7 +49,7 @@ class Reconciler(threading.Thread):
                     # Consumers notice that their queue is gone; nobody misses a binding, an
                     # exchange, or the queue of dead letters.
                     self._empty_queues()
-            except DatamillError as error:
+            except (DatamillError, OSError) as error:
                 log.warning("reconciling waits: %s", error)
             self._stopping.wait(self._period_secs)
 

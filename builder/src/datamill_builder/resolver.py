@@ -46,11 +46,12 @@ class Resolver:
         key = recipe.content_key
         self._check_archive(key)
         failpoint("resolve.known")
+        address = self._bench.address()  # not inside the change: it may have to read the catalog
         with self._bench.catalog.write() as change:
             build = lifecycle.resolved(change, claim, key, recipe.model_dump(), version.marks)
             # In the same change: nobody may be left with a build that has ended.
             if build.state == BuildState.READY and self._is_whole(build):
-                lifecycle.answer_ready(change, claim.subject, build, self._bench.address())
+                lifecycle.answer_ready(change, claim.subject, build, address)
             elif build.state not in ACTIVE_BUILDS:
                 self._restart(change, key)
         log.info("%s: is content %s, %s", claim.subject[:12], key[:12], build.state)
@@ -87,7 +88,7 @@ class Resolver:
         configured = self._bench.settings.datasets.get(name)
         handler = (configured and configured.handler) or name
         there = self._environments.is_there(handler, version)
-        with self._installers.turn(needed=not there):
+        with self._installers.turn(f"{handler} {version}", needed=not there):
             try:
                 environment = self._environments.resolve(handler, version)
             except UnknownRelease as error:

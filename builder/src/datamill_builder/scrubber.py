@@ -7,6 +7,7 @@ as `evicted` is told: what was ready is no longer to be had, and asking again bu
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import threading
@@ -77,7 +78,10 @@ class Scrubber(threading.Thread):
             self._take_away(build)
 
     def _digest(self, name: str) -> str | None:
-        """Return an archive's SHA-256; None if the builder stops before it is known."""
+        """Return an archive's SHA-256; None if it can't be told, or the builder stops before.
+
+        What a disk can't read is another digest than the one that was.
+        """
         digest = hashlib.sha256()
         try:
             with self._store.archive_path(name).open("rb") as file:
@@ -89,6 +93,8 @@ class Scrubber(threading.Thread):
             return None  # evicted meanwhile
         except OSError as error:
             log.error("%s can't be read: %s", name, error)
+            if error.errno != errno.EIO:
+                return None  # not the disk's fault: no descriptor left, no permission
         return digest.hexdigest()
 
     def _take_away(self, build: Row[Any]) -> None:

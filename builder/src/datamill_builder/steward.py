@@ -79,6 +79,7 @@ class Steward:
             lambda change: tasks.claim(change, kind, subject, 0, self._owner)
         )
         if claim is None:
+            self._installers.call_next()  # it was called, perhaps, and is not wanted any more
             return
         to_plan: list[str] = []
         self._attempts.carry_out(claim, lambda mine: self._step(mine, to_plan))
@@ -95,10 +96,10 @@ class Steward:
                     self.planner.plan(claim)
                 case TaskKind.PACK:
                     self.packer.pack(claim)
-        except NoTurn:
+        except NoTurn as wait:
             # Waits for a turn at making an environment, without keeping a thread from other work.
             if self._attempts.put_aside(claim):
-                self._installers.line_up((claim.kind, claim.subject))
+                self._installers.line_up((claim.kind, claim.subject), wait.environment)
 
 
 def _wake(catalog: Catalog, task: Task) -> None:

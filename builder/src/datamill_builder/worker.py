@@ -30,9 +30,6 @@ from datamill_builder.workbench import Workbench, opening_of
 
 log = logging.getLogger(__name__)
 
-_LOST_OWNERS = 10
-"""How many builders may get lost over a shard, beside the attempts that are allowed."""
-
 
 class ShardWorker:
     """Makes shards. Its methods are called by as many threads as there are worker processes."""
@@ -65,19 +62,11 @@ class ShardWorker:
         claim = self._bench.changes.make(lambda change: tasks.claim_fair_shard(change, self._owner))
         if claim is None:
             return
-        if claim.attempts > self._attempts.most + _LOST_OWNERS:
-            self._give_up(claim)
-            return
         run = _Run()
         try:
             self._attempts.carry_out(claim, lambda mine: self._make(mine, run), on_lost=run.stop)
         finally:
             self._progress.forget(claim.subject, claim.index)
-
-    def _give_up(self, claim: Claim) -> None:
-        """Fail a shard that, it seems, takes its builder along each time."""
-        message = f"a shard was begun {claim.attempts} times and never came to an end"
-        self._attempts.fail(claim, Failure(Reason.HANDLER_ERROR, message, retryable=True))
 
     def _make(self, claim: Claim, run: _Run) -> None:
         key = claim.subject
@@ -129,8 +118,10 @@ class ShardWorker:
         ]
         result = ShardResult(file, written.records, written.bytes, written.sha256, skipped, secs)
 
+        address = self._bench.address()  # not inside the change: it may have to read the catalog
+
         def commit(change: Transaction) -> None:
-            lifecycle.shard_done(change, claim, result, self._bench.address())
+            lifecycle.shard_done(change, claim, result, address)
             if result.skipped:
                 self._end_if_too_bad(change, recipe, build)
 
@@ -155,12 +146,11 @@ class ShardWorker:
         results, features = write_classic(
             self._bench.store, claim, opened, folder, self._bench.settings, began
         )
+        address = self._bench.address()
         self._commit(
             key,
             [result.file for result in results],
-            lambda change: lifecycle.classic_done(
-                change, claim, results, features, self._bench.address()
-            ),
+            lambda change: lifecycle.classic_done(change, claim, results, features, address),
         )
 
     def _commit(self, key: str, files: list[str], change_it: Callable[[Any], None]) -> None:

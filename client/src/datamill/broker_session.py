@@ -44,6 +44,7 @@ class BrokerSession(Session):
         self._due: weakref.WeakKeyDictionary[Tracker, float] = weakref.WeakKeyDictionary()
         self._subscriptions: list[Subscription] = []
         self._published_at = time.monotonic()
+        self._bind_at = time.monotonic() + repeat_secs
         self._publisher = Publisher(url, self._name)
         self._listener = EventListener(
             url, self._name, self._on_event, self._on_subscribed, self._on_fatal
@@ -145,6 +146,7 @@ class BrokerSession(Session):
             for tracker in self._take_due():
                 self._ask_again(tracker)
             self._forget_unused()
+            self._bind_again()
             if time.monotonic() - self._published_at > _IDLE_SECS:
                 self._publisher.close()
 
@@ -195,6 +197,16 @@ class BrokerSession(Session):
             declare_topology(self._url, self._name)
         except BrokerRefused as error:
             raise Unroutable from error
+
+    def _bind_again(self) -> None:
+        """Make sure of all bindings now and then: those who only listen never ask again."""
+        if time.monotonic() < self._bind_at:
+            return
+        self._bind_at = time.monotonic() + self._repeat_secs
+        with self._guard:
+            keys = {s.pattern for s in self._subscriptions} | {_key(i) for i in self._trackers}
+        for key in keys:
+            self._listener.renew(key)
 
     def _forget_unused(self) -> None:
         """Drop bindings of datasets that nothing in this process refers to any more."""

@@ -40,13 +40,19 @@ class _Seen:
     sha256: str
 
 
-@dataclass(frozen=True)
 class _Check:
-    whole: asyncio.Future[bool]
-    begun_at: float
+    """A look at all bytes of an archive, under way or over."""
+
+    def __init__(self, whole: asyncio.Future[bool]) -> None:
+        self.whole = whole
+        self._ended_at = math.inf
+        whole.add_done_callback(self._end)
+
+    def _end(self, _whole: asyncio.Future[bool]) -> None:
+        self._ended_at = time.monotonic()
 
     def is_older_than(self, secs: float) -> bool:
-        return self.whole.done() and time.monotonic() - self.begun_at > secs
+        return time.monotonic() - self._ended_at > secs
 
 
 class _Damaged(Exception):
@@ -104,7 +110,7 @@ class Archives:
         if check is None or check.is_older_than(valid_secs):
             if len(self._checks) >= _MAX_VERDICTS:
                 self._checks.clear()
-            check = self._checks[seen] = _Check(self._begin_check(seen), time.monotonic())
+            check = self._checks[seen] = _Check(self._begin_check(seen))
         # The check goes on when this request stops waiting for it.
         done, _ = await asyncio.wait({check.whole}, timeout=_CHECK_WAIT_SECS)
         if not done:

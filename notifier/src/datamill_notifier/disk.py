@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from datamill_builder.catalog import CatalogUnavailable, views
 from datamill_builder.store import free_bytes
 from datamill_notifier.service import Service
@@ -25,6 +27,13 @@ def _work_waits(service: Service) -> str | None:
 
 def _disk_is_full(service: Service) -> str | None:
     for name, folder in (("store", service.store.root), ("catalog", service.catalog.folder)):
-        if folder is not None and free_bytes(folder) < LEAST_FREE_BYTES:
+        if folder is not None and _has_no_room(folder):
             return f"the disk of the {name} is full"
     return None
+
+
+def _has_no_room(folder: Path) -> bool:
+    try:
+        return free_bytes(folder) < LEAST_FREE_BYTES
+    except OSError:
+        return False  # that it is gone is said of the store

@@ -309,3 +309,18 @@ def test_a_tool_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
 def test_a_tool_asks_nobody(tmp_path: Path) -> None:
     assert run_tool(["cat"], tmp_path, dict(os.environ)) == ""
+
+
+def test_a_tool_that_takes_too_long_is_told_without_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command holds the address of an index, and that its password."""
+    monkeypatch.setattr("datamill_builder.handlers.tools._TIMEOUT_SECS", 0.2)
+    with pytest.raises(SourceUnavailable) as late:
+        run_tool(["sh", "-c", "sleep 60", "https://me:secret@x.example"], tmp_path, {})
+    assert str(late.value) == "sh: took more than 0 s"
+    script = ["sh", "-c", "echo https://me:secret@index.example >&2; exit 1"]
+    with pytest.raises(SourceUnavailable) as failed:
+        run_tool(script, tmp_path, dict(os.environ))
+    assert "secret" not in str(failed.value)
+    assert "index.example" in str(failed.value)

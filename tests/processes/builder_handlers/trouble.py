@@ -182,3 +182,11 @@ class Classic:
 
 class NoHandler:
     pass
+
+
+class Slow(Trouble):
+    """Takes for ever to be made, and says when it has begun to be."""
+
+    def __init__(self, config: dict[str, Any], base_data_path: str) -> None:
+        Path(base_data_path, "opening").touch()
+        time.sleep(3600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -280,3 +281,15 @@ def test_the_contact_sheet_can_be_looked_at(store: Store, shards: list[Shard]) -
     with zipfile.ZipFile(store.archive_path(archive.name)) as opened:
         sheet = Image.open(io.BytesIO(opened.read("preview.jpg")))
     assert sheet.format == "JPEG" and sheet.width > 100
+
+
+def test_what_does_not_fit_is_said_before_the_disk_is_full(
+    store: Store, shards: list[Shard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = sum(shard.bytes for shard in shards)
+    monkeypatch.setattr(packing, "free_bytes", lambda _folder: needed - 1)
+    with pytest.raises(OSError, match="does not fit") as refused:
+        pack(store, KEY, recipe(), Build(features=FEATURES), shards)
+    assert refused.value.errno == errno.ENOSPC
+    monkeypatch.setattr(packing, "free_bytes", lambda _folder: needed)
+    assert pack(store, KEY, recipe(), Build(features=FEATURES), shards)[1] == 12

@@ -81,3 +81,24 @@ def test_zero_means_never(catalog: Catalog, store: Store, steps: list[Steps]) ->
     never.stop()
     never.join(10)
     assert not never.is_alive()
+
+
+def test_an_archive_that_cannot_be_opened_just_now_is_not_taken_for_damaged(
+    catalog: Catalog,
+    steps: list[Steps],
+    scrub: Scrubber,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when no descriptor is left; a folder in its place is what even root can't read."""
+    whole = steps[0]
+    body = path(whole).read_bytes()
+    mark = whole.store.archive_mark(whole.archive.name)
+    path(whole).unlink()
+    path(whole).mkdir()
+    monkeypatch.setattr(Store, "archive_mark", lambda _store, _name: mark)
+    scrub.start()
+    until(lambda: "can't be read" in caplog.text)
+    assert state(catalog, whole) == BuildState.READY
+    path(whole).rmdir()
+    path(whole).write_bytes(body)

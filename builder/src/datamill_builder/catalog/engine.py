@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from datamill.broker import Outbound
 from datamill.errors import DatamillError, ServiceUnavailable, SettingsError, first_line
@@ -160,6 +161,10 @@ def _translated() -> Iterator[None]:
     except DBAPIError as error:
         kind = CatalogFull if _says_full(error.orig) else CatalogUnavailable
         raise kind(f"the catalog can't be used just now: {error.orig}") from error
+    except PoolTimeout as error:
+        raise CatalogUnavailable(
+            "the catalog can't be used just now: it keeps all waiting"
+        ) from error
 
 
 def _says_full(error: object) -> bool:
@@ -171,9 +176,13 @@ def _says_full(error: object) -> bool:
 
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=20, max_overflow=20, pool_pre_ping=True)
+        # Whoever is paused in the middle of a change must not keep the others waiting for ever.
+        session = {"options": "-c idle_in_transaction_session_timeout=30000", "connect_timeout": 10}
+        return create_engine(
+            url, pool_size=40, max_overflow=40, pool_pre_ping=True, connect_args=session
+        )
     Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, pool_size=20, max_overflow=20, connect_args={"timeout": _BUSY_SECS})
+    engine = create_engine(url, pool_size=40, max_overflow=40, connect_args={"timeout": _BUSY_SECS})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

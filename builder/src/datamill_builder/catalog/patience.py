@@ -18,7 +18,8 @@ Result = TypeVar("Result")
 class PatientChanges:
     """Makes changes, again and again where the catalog is away, locked or full; for any thread.
 
-    A change may be made twice, if the answer to its commit was lost: fences see to that.
+    A change may be made twice, if the answer to its commit was lost: fences see to that. A claim
+    that was lost so is nobody's until its lease ends.
     """
 
     def __init__(self, catalog: Catalog) -> None:

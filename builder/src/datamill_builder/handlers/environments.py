@@ -166,7 +166,7 @@ class Environments:
         install = ["pip", "install", "--quiet", "--python", str(python), "--no-deps"]
         try:
             _uv(["venv", "--quiet", "--python", sys.executable, str(folder)])
-            # Packages share their files with uv's cache; compiled here, since `-B` runs them.
+            # Packages share their files with uv's cache, where running processes write nothing.
             locked = ["--require-hashes", "--requirement", str(lock), *self._links()]
             _uv([*install, "--compile-bytecode", *locked])
             _uv([*install, "--compile-bytecode", str(wheel)])

@@ -13,7 +13,7 @@ from datamill.errors import DatamillError
 from datamill.request import canonical_json
 from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import Environment, Environments
-from datamill_builder.handlers.process import HandlerFailed, HandlerProcess
+from datamill_builder.handlers.process import HandlerFailed, HandlerProcess, HandlerStopped
 from datamill_builder.store import ScratchFolder, Store
 
 
@@ -80,7 +80,8 @@ class HandlerPool:
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._waiting: list[OpenHandler] = []
-        self._lent: list[OpenHandler] = []
+        self._at_work: list[HandlerProcess] = []
+        self._stopped = False
 
     @contextmanager
     def lend(
@@ -88,8 +89,6 @@ class HandlerPool:
     ) -> Iterator[OpenHandler]:
         """Lend an open handler process; one whose work went wrong is not used again."""
         handler = self._take(opening.key) or self._open(opening)
-        with self._lock:
-            self._lent.append(handler)
         try:
             if on_open:
                 on_open(handler.process)
@@ -103,14 +102,25 @@ class HandlerPool:
         else:
             self._give_back(handler)
         finally:
-            with self._lock:
-                self._lent.remove(handler)
+            self._rests(handler.process)
+
+    def _works(self, process: HandlerProcess) -> None:
+        """Let a process be ended with the pool, whatever it is doing from now on."""
+        with self._lock:
+            self._at_work.append(process)
+            if self._stopped:
+                process.stop()
+
+    def _rests(self, process: HandlerProcess) -> None:
+        with self._lock:
+            self._at_work.remove(process)
 
     def _take(self, key: bytes) -> OpenHandler | None:
         with self._lock:
             for handler in self._waiting:
                 if handler.key == key and handler.process.alive:
                     self._waiting.remove(handler)
+                    self._at_work.append(handler.process)
                     return handler
         return None
 
@@ -119,10 +129,13 @@ class HandlerPool:
         folder = self._store.open_scratch()
         label = f"{opening.dataset_name} {opening.environment.package_version}"
         try:
+            if self._stopped:
+                raise HandlerStopped
             process = HandlerProcess(python, folder.path, label, self._memory_bytes)
         except (DatamillError, OSError):
             folder.close()
             raise
+        self._works(process)
         try:
             answer = process.call(
                 "open",
@@ -134,7 +147,8 @@ class HandlerPool:
                 timeout_secs=self._open_timeout_secs,
             )
             info = answers.info(answer)
-        except DatamillError:
+        except BaseException:
+            self._rests(process)
             OpenHandler(opening.key, process, {}, folder).close()
             raise
         # Known from here on by what its config was resolved to: that is what builds ask for.
@@ -149,16 +163,18 @@ class HandlerPool:
             old.close()
 
     def stop_all(self) -> None:
-        """End all processes; what those at work were doing ends in `HandlerStopped`."""
+        """End all processes, for good; what was under way or is begun now ends in
+        `HandlerStopped`."""
         with self._lock:
+            self._stopped = True
             waiting, self._waiting = self._waiting, []
-            lent = list(self._lent)
+            at_work = list(self._at_work)
         for handler in waiting:
             handler.close()
-        for handler in lent:
-            handler.process.stop()
+        for process in at_work:
+            process.stop()
 
     def kill_all(self) -> None:
         """End all processes: no locks, no waiting, for a signal's handler."""
-        for handler in [*self._waiting, *self._lent]:
-            handler.process.kill()
+        for process in [*(handler.process for handler in self._waiting), *self._at_work]:
+            process.kill()

@@ -24,6 +24,7 @@ process with all that it started, whatever it is doing.
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import json
 import os
@@ -252,7 +253,7 @@ def _errno(error: BaseException | None) -> int | None:
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno
-        error = error.__cause__ or error.__context__
+        error = error.__cause__  # what was merely being handled is no cause
     return None
 
 
@@ -261,9 +262,10 @@ def _trace() -> str:
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:
-    """Return whether Python, NumPy or OpenCV (whose code for it is -4) got no memory."""
+    """Return whether Python, NumPy, the system or OpenCV (whose code is -4) had no memory."""
     opencv = type(error).__module__ == "cv2" and getattr(error, "code", None) == -4
-    return isinstance(error, MemoryError) or opencv
+    system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or opencv or system
 
 
 def _limit_memory(limit_bytes: int) -> None:

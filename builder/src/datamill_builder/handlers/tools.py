@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from datamill.errors import DatamillError
+from datamill.logs import without_passwords
 from datamill_builder.handlers.process import HandlerStopped
 
 _TIMEOUT_SECS = 900.0
@@ -47,13 +48,16 @@ def run_tool(command: list[str], folder: Path, environment: dict[str, str]) -> s
             start_new_session=True,
         )
         printed, complaint = _outcome(process)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        # Its own words hold the whole command, with an index's password.
+        raise SourceUnavailable(f"{name}: took more than {_TIMEOUT_SECS:.0f} s") from error
+    except OSError as error:
         raise SourceUnavailable(f"{name}: {error}") from error
     if _stopping.is_set():
         raise HandlerStopped
     if process.returncode != 0:
         words = " ".join((complaint or printed).split())[-1500:]
-        raise SourceUnavailable(f"{name} {command[1]}: {words}")
+        raise SourceUnavailable(without_passwords(f"{name} {command[1]}: {words}"))
     return printed
 
 

@@ -95,9 +95,14 @@ class EventListener(threading.Thread):
 
         As when an exchange is deleted and declared again. Raises what `bind` does.
         """
+        self.renew(key)
+        self.bind(key, timeout)
+
+    def renew(self, key: str) -> None:
+        """Have a binding made again soon, if it is wanted; returns at once."""
         with self._changed:
             self._bound.discard(key)
-        self.bind(key, timeout)
+        self._wake()
 
     @property
     def _hopeless(self) -> bool:

@@ -110,8 +110,9 @@ class SlotConsumer(Consumer):
 
     def _finish(self, slot: _Slot, done: Delivery) -> None:
         """Acknowledge, in the connection's thread, unless the connection is another by now."""
-        if slot.delivery is done and slot.channel is not None and slot.channel.is_open:
-            slot.channel.basic_ack(done.tag)
+        if slot.delivery is done:
+            if slot.channel is not None and slot.channel.is_open:
+                slot.channel.basic_ack(done.tag)
             slot.delivery = None
         if slot.channel is not None and slot.channel.is_open:
             self._listen(slot)

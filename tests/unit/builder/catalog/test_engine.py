@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,14 @@ def test_an_address_that_can_not_be_used_is_said_in_one_line(url: str) -> None:
     with pytest.raises(SettingsError, match="DATAMILL_CATALOG_URL can't be used") as refused:
         Catalog(url)
     assert "\n" not in str(refused.value)
+
+
+def test_a_catalog_that_keeps_all_connections_waiting_is_away(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on PostgreSQL, when somebody who is paused holds what all others need."""
+    monkeypatch.setattr(catalog._engine.pool, "_timeout", 0.1)
+    with ExitStack() as held, pytest.raises(CatalogUnavailable, match="waiting"):
+        for _ in range(1000):
+            held.enter_context(catalog.read())
+    assert notes(catalog)
