@@ -104,7 +104,7 @@ def _archives(connection: Connection, store: Store) -> Iterator[str]:
             yield f"I5: {name} is no whole archive"
         elif name not in ready:
             yield f"I2: {name} is published, and no build of the catalog is ready with it"
-        elif file_sha256(path) != ready[name].sha256:
+        elif _digest(path) != ready[name].sha256:
             yield f"I2: {name} has another digest than the catalog says"
     for name in ready.keys() - there.keys():
         yield f"I2: {name} is ready in the catalog, and not there"
@@ -120,12 +120,19 @@ def _shards(connection: Connection, store: Store) -> Iterator[str]:
     for path, row in kept.items():
         # What rots in a build that was given up is found when somebody asks for it again.
         given_up = row.state in (BuildState.FAILED, BuildState.CANCELLED)
-        if not given_up and (not path.exists() or file_sha256(path) != row.sha256):
+        if not given_up and _digest(path) != row.sha256:
             yield f"I5: shard {row.content_key[:12]}.{row.number} is not what was announced"
-    for key in store.shard_folders():
-        for path in store.shard_path(key, ".").iterdir():
-            if path not in kept:
-                yield f"I3: {path.name} of {key[:12]} is left behind"
+    for path in sorted((store.root / "shards").glob("*/*")):
+        if path not in kept:
+            yield f"I3: {path.name} of {path.parent.name[:12]} is left behind"
+
+
+def _digest(path: Path) -> str | None:
+    """Return a file's SHA-256; None if it is gone, perhaps since a moment ago."""
+    try:
+        return file_sha256(path)
+    except FileNotFoundError:
+        return None
 
 
 def _left_behind(store: Store) -> Iterator[str]:
