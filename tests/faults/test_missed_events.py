@@ -103,11 +103,13 @@ def test_a_client_that_was_away_while_the_build_ended(
     builder = start_builder(home)
     session = open_session()
     one = tracker("away")
+    witness = client()  # before asking: it has to see the end
     session.ask(one)
     fault.injected()
     ids = _connections_of(node, "datamill client")
-    witness = client()
+    deadline = time.monotonic() + ANSWER_SECS
     while "ready" not in witness.seen(one.dataset_id):
+        assert time.monotonic() < deadline, "the build did not end"
         for connection in ids:
             _close(node, connection)
         witness.listen(0.1)
