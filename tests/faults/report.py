@@ -37,7 +37,7 @@ by work that nobody does any more; queues and outbox empty; nothing partial that
 _SOAK_HEAD = """
 ## Long random runs
 
-Written by `make soak MINUTES=30 SEED=1`: two builders, a notifier and a broker, 44 plain AMQP
+Written by `make soak`: two builders, a notifier and a broker, 44 plain AMQP
 clients and 6 real ones with repeated, aliased, invalid and cancelled requests, and every few
 seconds one of the faults above, as the seed says. Afterwards everybody must have the right answer,
 the invariants hold, and the history of all changes in the catalog, written by triggers inside the

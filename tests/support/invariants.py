@@ -44,9 +44,10 @@ def hold(
     deadline = time.monotonic() + timeout_secs
     while broken := list(_broken(catalog, store, clients)) or list(_undrained(queues())):
         assert time.monotonic() < deadline, "\n".join(broken)
-        for client in clients:
-            client.listen(_LOOK_SECS)
-        if not clients:
+        listening = [client for client in clients if client.is_open]
+        for client in listening:
+            client.listen(_LOOK_SECS / len(listening))
+        if not listening:
             time.sleep(_LOOK_SECS)
 
 

@@ -80,6 +80,11 @@ class PlainClient:
         """Return how many messages are ready in a queue."""
         return int(self._channel.queue_declare(queue, passive=True).method.message_count)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still connected."""
+        return bool(self._connection.is_open)
+
     def close(self) -> None:
         """Close the connection."""
         with contextlib.suppress(pika.exceptions.AMQPError):  # the broker may have done so
