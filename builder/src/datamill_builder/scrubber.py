@@ -1,8 +1,9 @@
 """The scrubber: reads what lies in the store, for disks lose bits without a word.
 
 An archive whose file looks untouched is served without a look at its bytes. Here each is read
-once in a while, at a gentle pace. One that is damaged is taken out of the store, and its loss told
-as `evicted` is told: what was ready is no longer to be had, and asking again builds it again.
+once in a while, at a gentle pace, and the catalog keeps when: whoever is restarted goes on, and
+those who share a store share the work. One that is damaged is taken out of the store, and its loss
+told as `evicted` is told: what was ready is no longer to be had, and asking again builds it again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, or_, select
 
 from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog, lifecycle
@@ -38,7 +39,6 @@ class Scrubber(threading.Thread):
         self._catalog = catalog
         self._store = store
         self._every_secs = every_secs
-        self._looked_at: dict[str, float] = {}
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -55,20 +55,27 @@ class Scrubber(threading.Thread):
         self._stopping.set()
 
     def _round(self) -> None:
-        with self._catalog.read() as connection:
-            ready = connection.execute(select(builds).where(builds.c.state == BuildState.READY))
-            there = {build.content_key: build for build in ready}
-        now = time.monotonic()
-        self._looked_at = {key: at for key, at in self._looked_at.items() if key in there}
-        for key, build in there.items():
-            if now - self._looked_at.get(key, float("-inf")) > self._every_secs:
-                self._look(build)
-                self._looked_at[key] = time.monotonic()
-            if self._stopping.is_set():
+        while not self._stopping.is_set():
+            build = self._next()
+            if build is None:
                 return
+            began = time.time()
+            self._look(build)
+            if not self._stopping.is_set():
+                with self._catalog.write() as change:
+                    lifecycle.scrubbed(change, build, began)
+
+    def _next(self) -> Row[Any] | None:
+        """Return the build whose archive was looked at longest ago; None if none is due."""
+        at, now = builds.c.scrubbed_at, time.time()
+        # In the future: the clock was set back since.
+        due = or_(at.is_(None), at < now - self._every_secs, at > now)
+        query = select(builds).where(builds.c.state == BuildState.READY, due)
+        with self._catalog.read() as connection:
+            return connection.execute(query.order_by(at.asc().nulls_first()).limit(1)).first()
 
     def _look(self, build: Row[Any]) -> None:
-        # A file that was touched is looked at before it is served: not here as well.
+        """Read an archive, if nobody touched it: else it is looked at before it is served."""
         if self._store.archive_mark(build.archive) != build.archive_mark:
             return
         digest = self._digest(build.archive)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -363,6 +365,26 @@ def test_health(notifier: NotifierProcess) -> None:
     assert ready.status == 503
     parts = {"catalog": True, "store": True, "broker": False, "disk": True}
     assert ready.document == {"ready": False, **parts}
+
+
+def test_a_locked_catalog_is_not_ready(notifier: NotifierProcess) -> None:
+    catalog = notifier.home / "catalog.sqlite"
+    with closing(sqlite3.connect(catalog, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        locked = notifier.ask("/readyz")
+        assert (locked.status, locked.document["catalog"]) == (503, False)
+        assert notifier.ask("/healthz").status == 200
+        other.execute("ROLLBACK")
+    assert notifier.ask("/readyz").document["catalog"] is True
+
+
+def test_a_catalog_that_is_gone_is_not_ready(notifier: NotifierProcess) -> None:
+    catalog = notifier.home / "catalog.sqlite"
+    aside = catalog.rename(catalog.with_suffix(".aside"))
+    assert notifier.ask("/readyz").document["catalog"] is False
+    assert not catalog.exists(), "and no empty one is made"
+    aside.rename(catalog)
+    assert notifier.ask("/readyz").document["catalog"] is True
 
 
 def test_the_page(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:

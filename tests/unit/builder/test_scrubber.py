@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,43 @@ def test_an_archive_that_cannot_be_opened_just_now_is_not_taken_for_damaged(
     assert state(catalog, whole) == BuildState.READY
     path(whole).rmdir()
     path(whole).write_bytes(body)
+
+
+def test_who_is_restarted_goes_on_where_the_last_one_was(
+    catalog: Catalog, store: Store, steps: list[Steps]
+) -> None:
+    """Else a builder that is restarted often would never come to the end of a large store."""
+    first, second = steps
+
+    def looked_at(made: Steps) -> float | None:
+        with catalog.read() as connection:
+            build = lifecycle.find_build(connection, made.content_key)
+        assert build is not None
+        return None if build.scrubbed_at is None else float(build.scrubbed_at)
+
+    with catalog.write() as change:
+        build = lifecycle.find_build(change.connection, first.content_key)
+        assert build is not None
+        lifecycle.scrubbed(change, build, time.time() - 60)
+    before = looked_at(first)
+    rot.flip_bit(path(first))  # found in the next round, not in this one
+    rot.flip_bit(path(second))
+    scrubber = Scrubber(catalog, store, 3600.0)
+    scrubber._round()
+    assert not path(second).exists()
+    assert path(first).exists() and looked_at(first) == before
+    Scrubber(catalog, store, 30.0)._round()
+    assert not path(first).exists()
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_from_being_looked_at(
+    catalog: Catalog, store: Store, steps: list[Steps]
+) -> None:
+    with catalog.write() as change:
+        for made in steps:
+            build = lifecycle.find_build(change.connection, made.content_key)
+            assert build is not None
+            lifecycle.scrubbed(change, build, time.time() + 1e6)
+    rot.flip_bit(path(steps[0]))
+    Scrubber(catalog, store, 3600.0)._round()
+    assert not path(steps[0]).exists()

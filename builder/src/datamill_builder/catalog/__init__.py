@@ -3,11 +3,11 @@
 from datamill_builder.catalog.engine import (
     Catalog,
     CatalogFull,
-    CatalogTooNew,
     CatalogUnavailable,
     Transaction,
 )
 from datamill_builder.catalog.patience import PatientChanges
+from datamill_builder.catalog.upgrade import CatalogTooNew
 
 __all__ = [
     "Catalog",

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import Connection, Engine, create_engine, event, insert
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from datamill.broker import Outbound
 from datamill.errors import DatamillError, ServiceUnavailable, SettingsError, first_line
-from datamill_builder.catalog import schema
+from datamill_builder.catalog import probe, schema, upgrade
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,6 @@ class CatalogUnavailable(ServiceUnavailable):
 
 class CatalogFull(CatalogUnavailable):
     """The disk of the catalog's database is full."""
-
-
-class CatalogTooNew(SettingsError):
-    """The catalog was written by a newer Datamill: upgrade this one."""
 
 
 class Transaction:
@@ -98,7 +94,7 @@ class Catalog:
         self._on_committed: Callable[[list[Outbound]], None] | None = None
         try:
             with _translated():
-                self._prepare()
+                upgrade.prepare(self._engine)
         except DatamillError:
             self._engine.dispose()
             raise
@@ -136,20 +132,13 @@ class Catalog:
         with _translated(), self._engine.connect().execution_options(**options) as connection:
             yield connection
 
+    def takes_changes(self, within_secs: float) -> bool:
+        """Return whether a change can be made; waits for its turn, but no longer than that."""
+        return probe.takes_changes(self._engine, within_secs)
+
     def close(self) -> None:
         """Close all connections to the database."""
         self._engine.dispose()
-
-    def _prepare(self) -> None:
-        with self._engine.begin() as connection:
-            schema.metadata.create_all(connection)
-            key, value = schema.meta.c.key, schema.meta.c.value
-            found = connection.execute(select(value).where(key == "schema_version")).scalar()
-            if found is None:
-                row = {"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}
-                connection.execute(insert(schema.meta), row)
-            elif int(found) > schema.SCHEMA_VERSION:
-                raise CatalogTooNew
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The catalog's tables.
 
 The catalog is the truth: which requests were accepted, what became of them, who works on what.
-Times (`_at`) are seconds since the epoch, for people to read; no decision rests on them.
+Times (`_at`) are seconds since the epoch, for people to read; no decision about work or answers
+rests on them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""With each new one goes a step in `upgrade.py`, and what the version before wrote as a test."""
 
 metadata = MetaData()
 
@@ -89,8 +91,10 @@ builds = Table(
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("ended_at", Float),
+    Column("scrubbed_at", Float),
 )
-"""One row per content key. `recipe`: all that its shards are made from, as JSON."""
+"""One row per content key. `recipe`: all that its shards are made from, as JSON; `scrubbed_at`:
+when somebody last read its whole archive for no other reason than to see whether it is sound."""
 
 shards = Table(
     "shards",

@@ -71,11 +71,12 @@ class Two:
             one = pool.submit(begin)
             until(lambda: done.is_set() or one.done())
             other = pool.submit(second)
-            until(lambda: other.done() or self._somebody_waits())
+            until(lambda: other.done() or self.somebody_waits())
             go.set()
             return one.result(30), other.result(30)
 
-    def _somebody_waits(self) -> bool:
+    def somebody_waits(self) -> bool:
+        """Return whether a change waits for what another one holds."""
         with self._catalog.read() as connection:
             waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
             return bool(connection.scalar(waiting))
@@ -184,7 +185,7 @@ def test_cancelling_and_failing_at_once_wait_in_line(life: Life, two: Two) -> No
     assert [event["event"] for event in life.told()] == ["failed"], "nobody is told twice"
 
 
-def test_a_search_that_ended_is_not_cancelled_any_more(life: Life, two: Two) -> None:
+def test_a_search_that_found_its_build_has_that_cancelled(life: Life, two: Two) -> None:
     dataset_id = life.accept(request())
     claim = life.claim(TaskKind.RESOLVE, dataset_id)
 
@@ -196,10 +197,38 @@ def test_a_search_that_ended_is_not_cancelled_any_more(life: Life, two: Two) -> 
         lifecycle.resolved(change, claim, KEY, RECIPE, "{}")
 
     _, stopped = two.run(resolve, cancel)
-    assert not stopped
+    assert stopped
     row = life.dataset(dataset_id)
-    assert (row.state, row.content_key) == (DatasetState.RESOLVED, KEY)
+    assert (row.state, row.content_key, row.waiting) == (DatasetState.RESOLVED, KEY, 0)
+    assert life.build().state == BuildState.CANCELLED
     assert life.task(TaskKind.RESOLVE, dataset_id).state == TaskState.DONE
+    assert life.told()[-1]["reason"] == Reason.CANCELLED
+
+
+def test_cancelling_waits_for_no_build_while_it_holds_a_dataset(life: Life, two: Two) -> None:
+    """Or it and who holds the build, and wants the dataset, would wait for each other."""
+    dataset_id = life.building(request())
+
+    def cancel() -> bool:
+        with life.catalog.write() as change:
+            return lifecycle.cancel(change, dataset_id)
+
+    with ThreadPoolExecutor(1) as pool:
+        with life.catalog.write() as change:
+            lifecycle.hold_build(change, KEY)
+            stopped = pool.submit(cancel)
+            until(two.somebody_waits)
+            assert lifecycle.hold_aliases(change, KEY) == [dataset_id]
+        assert stopped.result(30)
+    assert life.build().state == BuildState.CANCELLED
+
+
+def test_a_catalog_that_is_locked_takes_no_changes(catalog: Catalog) -> None:
+    assert catalog.takes_changes(0.1)
+    with catalog.write() as change:
+        change.connection.execute(text("LOCK TABLE meta"))
+        assert not catalog.takes_changes(0.1)
+    assert catalog.takes_changes(0.1)
 
 
 def test_two_who_ask_anew_at_once_begin_one_search(life: Life, two: Two, store: Store) -> None:

@@ -22,6 +22,7 @@ from datamill_builder.catalog.lifecycle.making import (
     mark_archive,
     pack_done,
     pack_found_damage,
+    scrubbed,
     shard_done,
 )
 from datamill_builder.catalog.lifecycle.requested import (
@@ -88,6 +89,7 @@ __all__ = [
     "resolve_again",
     "resolve_failed",
     "resolved",
+    "scrubbed",
     "shard_done",
     "storable",
     "wait_for",

@@ -45,14 +45,22 @@ def cancel(change: Transaction, dataset_id: str) -> bool:
 
     Returns False where nothing is being built for it.
     """
+    if _cancel_search(change, dataset_id):
+        return True
     row = find_dataset(change.connection, dataset_id)
-    if row is not None and row.content_key:
-        return _end_build(change, row.content_key, BuildState.CANCELLED, _CANCELLED)
-    row = hold_dataset(change, dataset_id)
-    if row is None or row.state != DatasetState.RESOLVING:
+    if row is None or not row.content_key:
         return False
-    end_resolving(change, dataset_id, _CANCELLED)
-    tasks.cancel_all(change, dataset_id)
+    return _end_build(change, row.content_key, BuildState.CANCELLED, _CANCELLED)
+
+
+def _cancel_search(change: Transaction, dataset_id: str) -> bool:
+    with change.connection.begin_nested() as held:
+        row = hold_dataset(change, dataset_id)
+        if row is None or row.state != DatasetState.RESOLVING:
+            held.rollback()  # and let go of it: a build is held before its dataset ids
+            return False
+        end_resolving(change, dataset_id, _CANCELLED)
+        tasks.cancel_all(change, dataset_id)
     return True
 
 

@@ -190,3 +190,13 @@ def mark_archive(change: Transaction, build: Row[Any], mark: str | None) -> None
         .where(table.state == BuildState.READY)
         .values(archive_mark=mark)
     )
+
+
+def scrubbed(change: Transaction, build: Row[Any], at: float) -> None:
+    """Note when the archive of a build was last looked at; nothing if it is another by now."""
+    table = builds.c
+    change.connection.execute(
+        update(builds)
+        .where(table.content_key == build.content_key, table.epoch == build.epoch)
+        .values(scrubbed_at=at)
+    )

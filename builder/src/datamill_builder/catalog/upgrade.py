@@ -1,0 +1,155 @@
+"""Making the catalog's tables, and bringing those of an older Datamill to today's schema.
+
+A step only adds, so that parts of the version before that still run can go on meanwhile. What was
+there before the first step is kept beside it: whoever wants to go back has what to go back to.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, func, insert, inspect, select, text, update
+from sqlalchemy.exc import ProgrammingError
+
+from datamill.errors import SettingsError, first_line
+from datamill_builder.catalog import schema
+
+log = logging.getLogger(__name__)
+
+_FIRST = 1
+_TURN = 0x0DA7A3111
+"""The number of the PostgreSQL lock that whoever prepares a catalog holds."""
+
+
+class CatalogTooNew(SettingsError):
+    """The catalog was written by a newer Datamill: upgrade this one."""
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables where there are none, upgrade those of an older version; all or nothing.
+
+    Raises `CatalogTooNew`, and `SettingsError` where no backup may be written.
+    """
+    with _change(engine) as connection:
+        found = _version(connection)
+        if found is None:
+            schema.metadata.create_all(connection)
+            row = {"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}
+            connection.execute(insert(schema.meta), row)
+        elif found > schema.SCHEMA_VERSION:
+            raise CatalogTooNew
+        elif found < schema.SCHEMA_VERSION:
+            _upgrade(connection, found)
+
+
+@contextmanager
+def _change(engine: Engine) -> Iterator[Connection]:
+    """Let one process at a time prepare the catalog, which it sees as of the moment it begins."""
+    if engine.dialect.name == "sqlite":
+        with engine.begin() as connection:
+            yield connection
+        return
+    # Held by the session: the change may not begin before, or it would not see what was done.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as holder:
+        holder.execute(select(func.pg_advisory_lock(_TURN)))
+        try:
+            moment = engine.connect().execution_options(isolation_level="REPEATABLE READ")
+            with moment as connection, connection.begin():
+                yield connection
+        finally:
+            holder.execute(select(func.pg_advisory_unlock(_TURN)))
+
+
+def _version(connection: Connection) -> int | None:
+    if not inspect(connection).has_table(schema.meta.name):
+        return None
+    value = schema.meta.c.value
+    query = select(value).where(schema.meta.c.key == "schema_version")
+    found = connection.execute(query).scalar()
+    if found is None:
+        return None
+    if not found.isdecimal() or int(found) < _FIRST:
+        raise SettingsError(f"the catalog is of schema {found!r}, which is none of Datamill's")
+    return int(found)
+
+
+def _upgrade(connection: Connection, found: int) -> None:
+    steps = [_STEPS[version] for version in range(found + 1, schema.SCHEMA_VERSION + 1)]
+    try:
+        kept = _BACKUPS[connection.dialect.name](connection, found)
+    except (OSError, sqlite3.Error, ProgrammingError) as error:
+        raise SettingsError(
+            f"the catalog has to be upgraded from schema {found} to {schema.SCHEMA_VERSION}, and "
+            f"its backup can't be written: {first_line(getattr(error, 'orig', error))}"
+        ) from error
+    for step in steps:
+        step(connection)
+    connection.execute(
+        update(schema.meta)
+        .where(schema.meta.c.key == "schema_version")
+        .values(value=str(schema.SCHEMA_VERSION))
+    )
+    log.warning(
+        "the catalog was of schema %d and is now of %d; as it was, it is kept as %s",
+        found,
+        schema.SCHEMA_VERSION,
+        kept,
+    )
+
+
+# --- backups --------------------------------------------------------------------------------------
+
+
+def _keep_file(connection: Connection, version: int) -> str:
+    """Copy the database's file to one beside it, whole or not at all; return its path."""
+    path = Path(str(connection.engine.url.database))
+    kept = path.with_name(f"{path.name}.schema-{version}")
+    part = kept.with_name(f"{kept.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        # A second connection reads what is committed: nobody can commit more while ours is open.
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
+        shutil.copymode(path, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(kept)
+    finally:
+        part.unlink(missing_ok=True)
+    return str(kept)
+
+
+def _keep_schema(connection: Connection, version: int) -> str:
+    """Copy the tables into a PostgreSQL schema of the same database; return its name."""
+    kept = f"datamill_schema_{version}"
+    there = inspect(connection).get_table_names()
+    connection.execute(text(f"DROP SCHEMA IF EXISTS {kept} CASCADE"))
+    connection.execute(text(f"CREATE SCHEMA {kept}"))
+    tables = [name for name in schema.metadata.tables if name in there]
+    for name in tables:
+        connection.execute(text(f"CREATE TABLE {kept}.{name} AS TABLE {name}"))
+    return f"schema {kept}"
+
+
+_BACKUPS: dict[str, Callable[[Connection, int], str]] = {
+    "sqlite": _keep_file,
+    "postgresql": _keep_schema,
+}
+
+
+# --- steps ----------------------------------------------------------------------------------------
+
+
+def _note_scrubbing(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE builds ADD COLUMN scrubbed_at FLOAT"))
+
+
+_STEPS: dict[int, Callable[[Connection], None]] = {2: _note_scrubbing}
+"""What leads to each version from the one before."""
