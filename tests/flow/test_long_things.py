@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import time
@@ -201,6 +202,93 @@ def test_environments_that_take_long_hold_up_nobody(
         ends = [trainer.wait(dataset_id, timeout_secs=300.0) for dataset_id in asked]
         assert {event["event"] for event in ends} == {"ready"}
         assert {task.attempts for task in builder.tasks(TaskKind.RESOLVE)} == {1}
+
+
+OTHER = {"other_handlers.py": SOURCE}
+
+
+def _ask_for(
+    asked_for: list[tuple[str, dict[str, str]]], home: Path, start_builder: Start, client: Connect
+) -> tuple[PlainClient, list[str]]:
+    """Have (dataset name, config) planned, by a builder that is stopped before their end."""
+    points = {"other": "other_handlers:Toy"}
+    make_wheel(home / "wheels", "other-handlers", "1.0.0", OTHER, points)
+    write_items(home / "raw", ["sleep 0.2 x"] * 40)
+    write_items(home / "raw", ["sleep 0.2 x"] * 12, dataset="other")
+    builder = start_builder(home)
+    trainer = client()
+    made = trainer.ask("other", config={"prefix": "so that its environment is made"})
+    assert trainer.wait(made, timeout_secs=60.0)["event"] == "ready"
+    asked = []
+    for name, config in asked_for:  # in this order, which is that of their age
+        asked.append(trainer.ask(name, config=config))
+        trainer.wait(asked[-1], "planned", timeout_secs=60.0)
+    assert builder.stop() == 0
+    assert not any("ready" in trainer.seen(dataset_id) for dataset_id in asked)
+    return trainer, asked
+
+
+class SlowlyMade:
+    """Environments that are not there, and are not made before `release`."""
+
+    def __init__(self, folder: Path, package: str) -> None:
+        pythons = folder.glob(f"*/lib/python*/site-packages/{package}-*")
+        self._environment = next(pythons).parents[3]
+        shutil.rmtree(self._environment)
+        lock = self._environment.with_name(f"{self._environment.name}.lock")
+        self._lock = lock.open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @property
+    def made(self) -> bool:
+        """Whether it is there by now."""
+        return self._environment.exists()
+
+    def release(self) -> None:
+        """Let it be made."""
+        self._lock.close()
+
+
+def test_shards_whose_environment_is_not_here_hold_up_no_others(
+    home: Path, start_builder: Start, client: Connect
+) -> None:
+    # As many slow ones as there are workers, and all older than the quick one.
+    slow_ones = [("toy", {"prefix": f"slow {number}"}) for number in range(WORKERS)]
+    asked_for = [*slow_ones, ("other", {})]
+    trainer, (*slow, quick) = _ask_for(asked_for, home, start_builder, client)
+    environment = SlowlyMade(home / "environments", "toy_handlers")
+    builder = start_builder(home)
+    assert trainer.wait(quick, timeout_secs=60.0)["event"] == "ready"
+    assert not any("ready" in trainer.seen(dataset_id) for dataset_id in slow)
+    assert not environment.made
+    environment.release()
+    for dataset_id in slow:
+        assert trainer.wait(dataset_id, timeout_secs=60.0)["event"] == "ready"
+    assert {task.attempts for task in builder.tasks(TaskKind.SHARD)} == {1}
+
+
+def test_a_builder_without_the_environment_leaves_the_shards_to_others(
+    home: Path, tmp_path: Path, start_builder: Start, client: Connect
+) -> None:
+    """They share a catalog and a store, and each makes its own environments."""
+    trainer, asked = _ask_for([("toy", {}), ("other", {})], home, start_builder, client)
+    bare = tmp_path / "bare"
+    shutil.copytree(home, bare, symlinks=True, ignore=shutil.ignore_patterns("store", "catalog*"))
+    (bare / "store").symlink_to(home / "store")
+    environments = [
+        SlowlyMade(bare / "environments", name) for name in ("toy_handlers", "other_handlers")
+    ]
+    catalog = f"sqlite:///{home / 'catalog.sqlite'}"
+    without = start_builder(bare, DATAMILL_CATALOG_URL=catalog)
+    _until(lambda: "environment is not here yet" in without.log(), 60.0)
+    builder = start_builder(home)
+    for dataset_id in asked:
+        assert trainer.wait(dataset_id, timeout_secs=60.0)["event"] == "ready"
+    assert not any(environment.made for environment in environments)
+    assert {task.attempts for task in builder.tasks(TaskKind.SHARD)} == {1}
+    assert without.stop() == 0
+    for environment in environments:
+        environment.release()
 
 
 def _until(condition: Callable[[], bool], timeout_secs: float) -> None:

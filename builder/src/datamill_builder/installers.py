@@ -33,7 +33,7 @@ class Installers:
     it then.
     """
 
-    def __init__(self, most: int, call: Callable[[Task], None]) -> None:
+    def __init__(self, most: int, call: Callable[[Task], None] = lambda _work: None) -> None:
         """`call` is told of the work whose turn it is, in any thread."""
         self._most = most
         self._call = call
@@ -56,9 +56,17 @@ class Installers:
 
     def _take(self, environment: str) -> None:
         with self._lock:
-            if environment in self._making or len(self._making) >= self._most:
+            if not self._has_room_for(environment):
                 raise NoTurn(environment)
             self._making.add(environment)
+
+    def is_free(self, environment: str) -> bool:
+        """Return whether one could have a turn at making an environment now."""
+        with self._lock:
+            return self._has_room_for(environment)
+
+    def _has_room_for(self, environment: str) -> bool:
+        return environment not in self._making and len(self._making) < self._most
 
     def line_up(self, work: Task, environment: str) -> None:
         """Have work called as soon as there is a turn for it."""

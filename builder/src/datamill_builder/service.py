@@ -27,6 +27,7 @@ from datamill_builder.raw_watch import RawWatch
 from datamill_builder.reconciler import Reconciler
 from datamill_builder.relay import OutboxRelay
 from datamill_builder.scrubber import Scrubber
+from datamill_builder.shard_claims import ShardClaims
 from datamill_builder.steward import Steward
 from datamill_builder.stopping import StopSignal
 from datamill_builder.store import Store
@@ -91,7 +92,8 @@ class Builder:
         self._watchers = (self._raw_watch, self._scrubber)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
         steward = Steward(owner, bench, attempts, self._space, environments)
-        worker = ShardWorker(owner, bench, attempts, self._space, self._progress)
+        self._claims = ShardClaims(owner, bench, attempts, environments)
+        worker = ShardWorker(self._claims, bench, attempts, self._space, self._progress)
         self._intake = BatchConsumer(
             broker_url,
             "datamill builder: intake",
@@ -151,6 +153,7 @@ class Builder:
         for consumer in consumers:
             consumer.stop()
         self._space.stop()
+        self._claims.stop()
         deadline = time.monotonic() + self._settings.stop_grace_secs
         for consumer in consumers:
             consumer.join_until(deadline)

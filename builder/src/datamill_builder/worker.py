@@ -13,7 +13,7 @@ from datamill.broker import Delivery
 from datamill.events import Reason
 from datamill.failpoint import failpoint
 from datamill_builder.attempts import Attempts
-from datamill_builder.catalog import CatalogUnavailable, Transaction, lifecycle, tasks
+from datamill_builder.catalog import CatalogUnavailable, Transaction, lifecycle
 from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
@@ -25,6 +25,7 @@ from datamill_builder.handlers.process import HandlerProcess
 from datamill_builder.packing import TooManyBadItems, check_bad_share
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.recipe import Recipe
+from datamill_builder.shard_claims import ShardClaims
 from datamill_builder.slices import read_slice
 from datamill_builder.workbench import Workbench, opening_of
 
@@ -36,13 +37,13 @@ class ShardWorker:
 
     def __init__(
         self,
-        owner: str,
+        claims: ShardClaims,
         bench: Workbench,
         attempts: Attempts,
         space: DiskSpace,
         progress: ProgressTeller,
     ) -> None:
-        self._owner = owner
+        self._claims = claims
         self._bench = bench
         self._attempts = attempts
         self._space = space
@@ -59,7 +60,7 @@ class ShardWorker:
             log.warning("a shard is left as it is: %s", error)
 
     def _work(self) -> None:
-        claim = self._bench.changes.make(lambda change: tasks.claim_fair_shard(change, self._owner))
+        claim = self._claims.take()
         if claim is None:
             return
         run = _Run()

@@ -10,6 +10,7 @@ monotonic clock, so that no two clocks are ever compared.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -143,10 +144,13 @@ def claim(
     return Claim(rows[0].task_id, kind, subject, index, rows[0].fence, rows[0].attempts, epoch)
 
 
-def claim_fair_shard(change: Transaction, owner: str) -> Claim | None:
+def claim_fair_shard(
+    change: Transaction, owner: str, passing_over: Sequence[str] = ()
+) -> Claim | None:
     """Claim a shard of the build that has the fewest shards in work; None where none is pending.
 
     So a small build gets workers while a large one runs; among equals the older build is first.
+    `passing_over`: content keys of builds that are not to be looked at.
     """
     table = tasks.c
     leased = func.sum(case((table.state == TaskState.LEASED, 1), else_=0))
@@ -161,6 +165,8 @@ def claim_fair_shard(change: Transaction, owner: str) -> Claim | None:
         .order_by(leased, builds.c.created_at)
         .limit(1)
     )
+    if passing_over:
+        query = query.where(table.subject.not_in(passing_over))
     while (candidate := change.connection.execute(query).first()) is not None:
         claimed = claim(change, TaskKind.SHARD, candidate.subject, candidate.number, owner)
         if claimed is not None:
