@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
 from tests.soak.asking import Asked, requests_of
@@ -19,7 +20,7 @@ REPEAT_SECS = 10.0
 
 _TURN_SECS = 0.5
 _RECONNECT_SECS = 0.5
-_TRANSPORT_ERRORS = (AMQPError, OSError)
+_TRANSPORT_ERRORS = (AMQPError, AMQPConnectorException, OSError)
 
 
 @dataclass(frozen=True)

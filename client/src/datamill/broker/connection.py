@@ -12,6 +12,10 @@ from urllib.parse import urlsplit
 
 import pika
 from pika.adapters.blocking_connection import BlockingConnection
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectorException,
+    AMQPConnectorStackTimeout,
+)
 from pika.exceptions import (
     AMQPError,
     AuthenticationError,
@@ -36,6 +40,7 @@ from datamill.errors import (
 HEARTBEAT_SECS = 10
 """A dead peer is noticed within twice (this + 5) seconds."""
 
+_OPEN_SECS = 10.0
 _ACCESS_REFUSED = 403
 _PRECONDITION_FAILED = 406
 _NOT_ALLOWED = 530
@@ -60,7 +65,7 @@ def parameters(
     result.heartbeat = HEARTBEAT_SECS
     result.blocked_connection_timeout = blocked_timeout_secs
     result.socket_timeout = 5.0
-    result.stack_timeout = 10.0
+    result.stack_timeout = _OPEN_SECS
     result.client_properties = {"connection_name": name, "product": "datamill"}
     return result
 
@@ -77,6 +82,7 @@ def connect(url: str, name: str, blocked_timeout_secs: float = 60.0) -> Blocking
 
 _TRANSPORT_ERRORS = (
     AMQPError,
+    AMQPConnectorException,  # who takes connections and says nothing: no AMQPError to pika
     ssl.SSLError,
     socket.gaierror,
     ConnectionError,
@@ -107,6 +113,10 @@ def translate(error: BaseException, url: str | None = None) -> DatamillError:
             return BrokerBusy()
         case UnroutableError():
             return Unroutable()
+        case AMQPConnectorStackTimeout():
+            return BrokerUnavailable(
+                f"the broker{place} took the connection, and said nothing for {_OPEN_SECS:.0f} s"
+            )
         case (
             ChannelClosedByBroker(reply_code=code, reply_text=text)
             | ConnectionClosedByBroker(reply_code=code, reply_text=text)
