@@ -1,11 +1,15 @@
 """Which shard a worker takes next: a fair one, of a build whose handler can run on this machine.
 
+Every other one is of the build that waits longest, the rest of the one that needs least: a sample
+is there in a moment while large builds run, and those come to their end while samples are asked.
+
 Another builder may have planned a build, and its environment may take minutes to make here. That
 is done by one worker, who holds no shard meanwhile; the others pass such builds over.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 
@@ -37,6 +41,7 @@ class ShardClaims:
         self._environments = environments
         # One worker is left, if there are several, for what needs no environment made.
         self._installers = Installers(max(1, bench.settings.workers - 1))
+        self._turns = itertools.count()
         self._lock = threading.Lock()
         self._waiting: dict[str, str] = {}
         """Content key → environment, of builds that are passed over."""
@@ -53,8 +58,9 @@ class ShardClaims:
         either way: it is replaced by another one where it may serve somebody else.
         """
         passed_over = self._passed_over()
+        smallest_first = next(self._turns) % 2 == 1
         claim = self._bench.changes.make(
-            lambda change: tasks.claim_fair_shard(change, self._owner, passed_over)
+            lambda change: tasks.claim_fair_shard(change, self._owner, passed_over, smallest_first)
         )
         if claim is None:
             self._give_ticket_back(passed_over)

@@ -145,24 +145,30 @@ def claim(
 
 
 def claim_fair_shard(
-    change: Transaction, owner: str, passing_over: Sequence[str] = ()
+    change: Transaction,
+    owner: str,
+    passing_over: Sequence[str] = (),
+    smallest_first: bool = False,
 ) -> Claim | None:
     """Claim a shard of the build that has the fewest shards in work; None where none is pending.
 
-    So a small build gets workers while a large one runs; among equals the older build is first.
-    `passing_over`: content keys of builds that are not to be looked at.
+    Among equals the build that began first is first: a rebuilt one that began again. Or the one
+    with the fewest shards left: whoever takes turns between both leaves no small build behind
+    large ones, and none for ever behind others. `passing_over`: content keys of builds that are
+    not to be looked at.
     """
     table = tasks.c
     leased = func.sum(case((table.state == TaskState.LEASED, 1), else_=0))
     pending = func.min(case((table.state == TaskState.PENDING, table.number)))
+    left = [func.count()] if smallest_first else []
     query = (
         select(table.subject, pending.label("number"))
         .join(builds, builds.c.content_key == table.subject)
         .where(table.kind == TaskKind.SHARD)
         .where(table.state.in_((TaskState.PENDING, TaskState.LEASED)))
-        .group_by(table.subject, builds.c.created_at)
+        .group_by(table.subject, builds.c.started_at)
         .having(pending.is_not(None))
-        .order_by(leased, builds.c.created_at)
+        .order_by(leased, *left, builds.c.started_at)
         .limit(1)
     )
     if passing_over:

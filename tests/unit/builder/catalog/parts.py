@@ -37,6 +37,7 @@ from datamill_builder.packer import Packer
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
 from datamill_builder.resolver import Resolver
+from datamill_builder.shard_claims import ShardClaims
 from datamill_builder.steward import Steward
 from datamill_builder.store import Store
 from datamill_builder.workbench import Workbench
@@ -153,7 +154,9 @@ class Parts:
         self.resolver = _PausedResolver(bench, played, Installers(1, lambda _task: None))
         self.packer = _PausedPacker(bench)
         self.steward.resolver, self.steward.packer = self.resolver, self.packer
-        self.worker = ShardWorker(*given, ProgressTeller(catalog, lambda _messages: None))
+        claims = ShardClaims("owner", bench, self.attempts, played)
+        teller = ProgressTeller(catalog, lambda _messages: None)
+        self.worker = ShardWorker(claims, bench, self.attempts, space, teller)
         self.watch = RawWatch(catalog)
         self.raw = folder / "raw" / "toy"
         self.raw.mkdir(parents=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datamill_builder.catalog import Catalog, tasks
+from datamill_builder.catalog import Catalog, lifecycle, tasks
 from datamill_builder.catalog.states import TaskKind, TaskState
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from tests.unit.builder.forker import Forker
@@ -224,6 +224,49 @@ def test_builds_of_one_size_take_turns(catalog: Catalog, life: Life) -> None:
         assert got is not None
         taken.append((got.subject, got.index))
     assert taken == [(key, index) for index in range(4) for key in (LARGE, SMALL)]
+
+
+def in_turn(catalog: Catalog, count: int) -> list[str]:
+    """Claim shards, every other one where the least is left; hand each back at once."""
+    taken = []
+    for number in range(count):
+        with catalog.write() as change:
+            got = tasks.claim_fair_shard(change, "me", smallest_first=number % 2 == 1)
+            assert got is not None
+            tasks.hand_back(change, got)
+        taken.append(got.subject)
+    return taken
+
+
+def test_with_fewer_workers_than_builds_a_small_one_has_every_other_turn(
+    catalog: Catalog, life: Life
+) -> None:
+    large = [f"{number:064x}" for number in range(3)]
+    for number, key in enumerate(large):
+        life.building(request(number=number), key, shards=50)
+    life.building(request(size="small"), SMALL, shards=2)
+    assert in_turn(catalog, 4) == [large[0], SMALL, large[0], SMALL]
+
+
+def test_a_build_that_begins_again_waits_its_turn(catalog: Catalog, life: Life) -> None:
+    life.ready(request(number=1), LARGE, shards=4)
+    life.building(request(number=2), SMALL, shards=4)
+    with catalog.write() as change:
+        lifecycle.evicted(change, LARGE)
+        lifecycle.forget_shards(change, LARGE, [0, 1, 2, 3])
+        lifecycle.build_again(change, LARGE)
+    with catalog.write() as change:
+        got = tasks.claim_fair_shard(change, "me")
+    assert got is not None and got.subject == SMALL
+
+
+def test_builds_can_be_passed_over(catalog: Catalog, life: Life) -> None:
+    life.building(request(number=1), LARGE, shards=1)
+    life.building(request(number=2), SMALL, shards=1)
+    with catalog.write() as change:
+        assert tasks.claim_fair_shard(change, "me", [LARGE, SMALL]) is None
+        got = tasks.claim_fair_shard(change, "me", [LARGE])
+    assert got is not None and got.subject == SMALL
 
 
 def test_processes_never_share_a_shard(
