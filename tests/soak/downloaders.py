@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import datamill
-from datamill.errors import DatamillError, RequestFailed, WaitTimeout
+from datamill.errors import DatamillError, RequestFailed, ServiceUnavailable, WaitTimeout
 from tests.soak.asking import Asked, requests_of
 
 PATIENCE_SECS = 300.0
+_COME_AGAIN_SECS = 1.0
 
 
 class Downloader:
@@ -71,9 +72,9 @@ def main() -> None:
 
 
 def _train(asked: Asked) -> dict[str, Any]:
-    dataset = datamill.request_dataset(asked.name, asked.version, asked.config)
-    assert dataset.id == asked.dataset_id
     try:
+        dataset = _ask(asked)
+        assert dataset.id == asked.dataset_id
         folder = dataset.wait(timeout=PATIENCE_SECS)
     except RequestFailed as error:
         return {"outcome": "failed", "reason": error.reason, "message": str(error)}
@@ -86,6 +87,18 @@ def _train(asked: Asked) -> dict[str, Any]:
         if digest != shard.sha256:
             return {"outcome": "damaged", "message": shard.file}
     return {"outcome": "ready", "records": dataset.manifest.records}
+
+
+def _ask(asked: Asked) -> datamill.Dataset:
+    """Ask until it is taken: who is told that nobody takes it now comes again."""
+    deadline = time.monotonic() + PATIENCE_SECS
+    while True:
+        try:
+            return datamill.request_dataset(asked.name, asked.version, asked.config)
+        except ServiceUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_COME_AGAIN_SECS)  # not a condition: another try
 
 
 if __name__ == "__main__":

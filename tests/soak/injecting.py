@@ -96,7 +96,7 @@ class Injector:
         builder.send(signal.SIGCONT)
 
     def _stop_a_builder(self, fault: PlannedFault) -> None:
-        self._builder(fault).send(signal.SIGTERM)
+        self._builder(fault).tell_to_stop()
 
     def _kill_a_handler(self, fault: PlannedFault) -> bool:
         pids = [pid for part in self._service.builders for pid in descendants(part.pid or 0)]
@@ -110,7 +110,7 @@ class Injector:
         self._service.notifier.send(signal.SIGKILL)
 
     def _stop_the_notifier(self, _fault: PlannedFault) -> None:
-        self._service.notifier.send(signal.SIGTERM)
+        self._service.notifier.tell_to_stop()
 
     # --- broker and network ---
 

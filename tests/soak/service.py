@@ -20,6 +20,7 @@ from datamill_producer.rabbitmq.ports import kept_ports
 from tests.soak.asking import DATASETS
 from tests.soak.network import Forwarder
 from tests.support.clock import ShiftedClock
+from tests.support.proc import catches
 from tests.support.toy import make_toy, write_items
 
 BUILDERS = 2
@@ -73,6 +74,14 @@ class Part:
             if self.process is not None and self.process.poll() is None:
                 self.process.send_signal(number)
 
+    def tell_to_stop(self) -> None:
+        """Send SIGTERM, once it is up so far that it listens: before, it has done nothing yet."""
+        while self.process is not None and self.process.poll() is None:
+            if catches(self.process.pid, signal.SIGTERM):
+                self.send(signal.SIGTERM)
+                return
+            time.sleep(_KEEP_SECS)
+
     def die_at(self, failpoint: str) -> None:
         """End it now, and let the next one end at a failpoint."""
         self._failpoint = failpoint
@@ -86,7 +95,7 @@ class Part:
         """End it in order; return its exit code."""
         assert self.process is not None
         self.send(signal.SIGCONT)
-        self.send(signal.SIGTERM)
+        self.tell_to_stop()
         return self.process.wait(_STOP_SECS)
 
 
