@@ -16,6 +16,7 @@ from datamill.broker.event_consumer import EventConsumer
 from datamill.errors import BrokerRefused, ServiceUnavailable, TopologyMismatch
 from datamill.request import MAX_MESSAGE_BYTES
 from datamill_producer.rabbitmq import PrivateNode
+from tests.support.vhosts import vhost_of
 
 
 def until(condition: Callable[[], bool], timeout_secs: float = 20.0) -> None:
@@ -23,10 +24,6 @@ def until(condition: Callable[[], bool], timeout_secs: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come about"
         time.sleep(0.01)
-
-
-def vhost_of(url: str) -> str:
-    return url.rsplit("/", 1)[1]
 
 
 def depth(url: str, queue: str) -> tuple[int, int]:

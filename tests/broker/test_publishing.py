@@ -13,7 +13,8 @@ from datamill import topology
 from datamill.broker import Outbound, OutboundRelay, Publisher, connect
 from datamill.errors import BrokerBusy, BrokerRefused, BrokerUnavailable, Unroutable
 from datamill_producer.rabbitmq import PrivateNode
-from tests.broker.test_consumers import depth, until, vhost_of
+from tests.broker.test_consumers import depth, until
+from tests.support.vhosts import vhost_of
 
 
 def declare(url: str) -> None:

@@ -7,8 +7,7 @@ broker closes the channel with 406, from 4.3 it cancels the consumer and leaves 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from datamill_builder.intake import Intake
 from datamill_builder.store import Store
 from datamill_producer.rabbitmq import Installation, PrivateNode
 from tests.support.builder import Start
+from tests.support.eventually import eventually
 from tests.support.fault import Fault
 from tests.support.listener import Connect
 from tests.support.toy import make_toy, write_items
@@ -53,13 +53,6 @@ def node(
 def version(node: PrivateNode) -> tuple[int, int]:
     major, minor = node.version().split(".")[:2]
     return int(major), int(minor)
-
-
-def until(condition: Callable[[], bool], timeout_secs: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_secs
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        time.sleep(0.05)
 
 
 def messages(node: PrivateNode, url: str) -> dict[str, int]:
@@ -106,14 +99,14 @@ def test_a_request_that_is_held_for_too_long_comes_again_and_counts_once(
     handle = AbsentCatalog(Intake(catalog, store, lambda: "http://t.test", lambda marks: None))
     consumer = BatchConsumer(broker_url, "intake", topology.REQUESTS_QUEUE, 50, handle)
     consumer.start()
-    until(consumer.subscribed.is_set)
+    eventually(consumer.subscribed.is_set)
     fault.injected()
     with Publisher(broker_url) as publisher:
         publisher.publish(topology.REQUESTS_EXCHANGE, "dataset.request.toy", REQUEST)
-    until(lambda: True in handle.redelivered)
+    eventually(lambda: True in handle.redelivered)
     held_secs = fault.recovered()
     handle.back.set()
-    until(lambda: messages(node, broker_url) == {})
+    eventually(lambda: messages(node, broker_url) == {})
     consumer.stop()
     consumer.join(10)
 
@@ -148,7 +141,7 @@ def test_a_shard_that_takes_longer_than_the_timeout_is_made_once(
     assert trainer.wait(dataset_id, timeout_secs=90)["event"] == "ready"
     fault.recovered()
     fault.watch(builder, trainer)
-    until(lambda: messages(node, broker_url).keys() <= {trainer.queue})
+    eventually(lambda: messages(node, broker_url).keys() <= {trainer.queue})
 
     # From 3.12 on the queue's own timeout counts, an hour.
     assert (CLOSED in builder.log()) == (version < (3, 12))

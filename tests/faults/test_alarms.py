@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,12 +20,16 @@ from datamill.request import Request
 from datamill.tracker import Tracker
 from datamill_builder.catalog import lifecycle, schema
 from datamill_builder.catalog.states import TaskKind, TaskState
-from datamill_producer.rabbitmq import Installation, PrivateNode
+from datamill_producer.rabbitmq import PrivateNode
 from tests.support.builder import BuilderProcess, Start
+from tests.support.eventually import eventually
 from tests.support.fault import Fault
 from tests.support.listener import Connect
 from tests.support.notifier import StartNotifier
+from tests.support.own_node import node  # an alarm is the whole node's
 from tests.support.toy import write_items
+
+__all__ = ["node"]
 
 ALARMS = {
     "memory": (
@@ -38,15 +42,6 @@ HTTP_CLIENT_SECS = 10.0
 """How long our own client waits for an answer over HTTP."""
 
 
-@pytest.fixture(scope="module")
-def node(
-    tmp_path_factory: pytest.TempPathFactory, installation: Installation
-) -> Iterator[PrivateNode]:
-    """A node of our own: an alarm is the whole node's."""
-    with PrivateNode(tmp_path_factory.mktemp("node"), installation) as running:
-        yield running
-
-
 @contextmanager
 def alarm(node: PrivateNode, kind: str) -> Iterator[None]:
     """Let the broker take no messages, until the end at the latest."""
@@ -56,13 +51,6 @@ def alarm(node: PrivateNode, kind: str) -> Iterator[None]:
         yield
     finally:
         node.ctl(*off)
-
-
-def until(condition: Callable[[], object], timeout_secs: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_secs
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        time.sleep(0.05)
 
 
 def _count(builder: BuilderProcess, state: TaskState) -> int:
@@ -138,7 +126,7 @@ def test_who_asks_is_told_and_nothing_is_lost(
         publisher.publish(*message, message_id)
         trainer.wait(request.dataset_id, after=before)
         secs = fault.recovered()
-    until(lambda: _logged(builder, message_id) == 1)
+    eventually(lambda: _logged(builder, message_id) == 1)
     publisher.close()
     trainer.asked.append(request.dataset_id)
     fault.watch(builder, trainer)
@@ -214,9 +202,9 @@ def test_workers_go_on_and_their_events_wait(
     trainer.wait(dataset_id, "shard")
     with alarm(node, "memory"):
         fault.injected()
-        until(lambda: _count(builder, TaskState.DONE) == shards)
+        eventually(lambda: _count(builder, TaskState.DONE) == shards)
         told = trainer.seen(dataset_id).count("shard")
-        until(lambda: any(key.startswith("dataset.shard.") for key in _outbox(builder)))
+        eventually(lambda: any(key.startswith("dataset.shard.") for key in _outbox(builder)))
         assert _count(builder, TaskState.LEASED) == 0
         waiting = _outbox(builder)
         _stay(builder, secs_on)
@@ -254,7 +242,7 @@ def test_a_builder_stops_during_an_alarm_and_the_next_one_tells(
     with alarm(node, "memory"):
         fault.injected()
         dataset_id = _ask_in_the_catalog(builder)  # by the broker nobody can ask now
-        until(lambda: "takes no messages" in builder.log())
+        eventually(lambda: "takes no messages" in builder.log())
         assert _outbox(builder)
         started = time.monotonic()
         assert builder.stop() == 0

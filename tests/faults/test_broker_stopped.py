@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import func, select
@@ -17,37 +15,22 @@ from datamill.broker import Publisher
 from datamill.errors import ServiceUnavailable
 from datamill.request import Request
 from datamill_builder.catalog import schema
-from datamill_producer.rabbitmq import Installation, PrivateNode
+from datamill_producer.rabbitmq import PrivateNode
 from tests.support import proc
 from tests.support.builder import BuilderProcess, Start
+from tests.support.eventually import eventually
 from tests.support.fault import Fault
 from tests.support.listener import Connect
 from tests.support.notifier import StartNotifier
+from tests.support.own_node import node
 from tests.support.toy import write_items
+from tests.support.vhosts import per_queue, vhost_of
+
+__all__ = ["node"]
 
 SETTLE_SECS = 2.0
 """A quorum queue younger than about a second does not survive `kill -9` of the broker, and nothing
 tells when it does: the one thing here that can only be waited for."""
-
-
-@pytest.fixture(scope="module")
-def node(
-    tmp_path_factory: pytest.TempPathFactory, installation: Installation
-) -> Iterator[PrivateNode]:
-    """A node of our own, to stop and to kill."""
-    with PrivateNode(tmp_path_factory.mktemp("node"), installation) as running:
-        yield running
-
-
-def vhost_of(url: str) -> str:
-    return urlsplit(url).path[1:]
-
-
-def until(condition: Callable[[], object], timeout_secs: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_secs
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        time.sleep(0.05)
 
 
 class Asker(threading.Thread):
@@ -103,12 +86,6 @@ def _builds(builder: BuilderProcess) -> int:
     return count
 
 
-def _dead(node: PrivateNode, url: str) -> int:
-    lines = node.ctl("list_queues", "-p", vhost_of(url), "--no-table-headers", "name", "messages")
-    rows = dict(line.split("\t") for line in lines.splitlines())
-    return int(rows[topology.DEAD_QUEUE])
-
-
 # --- 13: stopped and started ----------------------------------------------------------------------
 
 
@@ -130,24 +107,24 @@ def test_all_come_back_by_themselves(
     trainer = client()
     dataset_id = trainer.ask("toy")
     trainer.wait(dataset_id, "shard")
-    until(lambda: notifier.ask("/readyz").status == 200)
+    eventually(lambda: notifier.ask("/readyz").status == 200)
     fault.injected()
     node.ctl("stop_app")
     began = time.monotonic()
-    until(lambda: notifier.ask("/readyz").status == 503)
+    eventually(lambda: notifier.ask("/readyz").status == 503)
     assert notifier.ask("/requests", "POST", b"{}").status == 400, "it serves all the same"
-    until(lambda: time.monotonic() - began > secs_off)
+    eventually(lambda: time.monotonic() - began > secs_off)
     started = time.monotonic()
     node.ctl("start_app")
     again = client()
-    until(lambda: notifier.ask("/readyz").status == 200)
+    eventually(lambda: notifier.ask("/readyz").status == 200)
     back_secs = time.monotonic() - started
     ready = again.wait(again.ask("toy"))
     secs = fault.recovered()
     fault.watch(builder, again)
     assert ready["records"] == 24
     assert _builds(builder) == 1
-    assert _dead(node, broker_url) == 0
+    assert per_queue(node, broker_url, "messages")[topology.DEAD_QUEUE] == 0
     assert "320" in builder.log(), "the broker said that it was told to"
     assert notifier.stop() == 0
     fault.saw(
@@ -177,24 +154,17 @@ def test_restarts_dead_letter_nothing(
     for _ in range(restarts):
         node.ctl("stop_app")
         node.ctl("start_app")
-        until(lambda: _consumers(node, broker_url) >= 1)
+        eventually(lambda: per_queue(node, broker_url, "consumers")[topology.SHARDS_QUEUE])
     again = client()
     ready = again.wait(again.ask("toy"), timeout_secs=120)
     secs = fault.recovered()
     fault.watch(builder, again)
     assert ready["records"] == 12
     assert _builds(builder) == 1
-    assert _dead(node, broker_url) == 0
+    assert per_queue(node, broker_url, "messages")[topology.DEAD_QUEUE] == 0
     fault.saw(
         f"{restarts} restarts in a row during one build: no dead letter, 1 build, {secs:.1f} s"
     )
-
-
-def _consumers(node: PrivateNode, url: str) -> int:
-    """How many workers listen for shards."""
-    lines = node.ctl("list_queues", "-p", vhost_of(url), "--no-table-headers", "name", "consumers")
-    rows = dict(line.split("\t") for line in lines.splitlines())
-    return int(rows[topology.SHARDS_QUEUE])
 
 
 # --- 14: killed -----------------------------------------------------------------------------------
@@ -221,7 +191,7 @@ def test_what_was_confirmed_is_processed(
     fault.injected()
     for _ in range(kills):
         before = [len(asker.confirmed) for asker in askers]
-        until(
+        eventually(
             lambda before=before: all(
                 len(asker.confirmed) > count + 10
                 for asker, count in zip(askers, before, strict=True)
@@ -232,14 +202,14 @@ def test_what_was_confirmed_is_processed(
     for asker in askers:
         asker.stop()
     confirmed = {message_id for asker in askers for message_id in asker.confirmed}
-    until(lambda: confirmed <= _accepted(builder))
+    eventually(lambda: confirmed <= _accepted(builder))
     trainer = client()
     for request in requests:
         trainer.wait(trainer.ask("toy", config=request.dataset_config))
     secs = fault.recovered()
     fault.watch(builder, trainer)
     # What tells of a dataset may be the answer to another request for it.
-    until(lambda: len(_accepted(builder)) >= len(confirmed) + len(requests))
+    eventually(lambda: len(_accepted(builder)) >= len(confirmed) + len(requests))
     accepted = _accepted(builder)
     unknown = sum(len(asker.unknown) for asker in askers)
     assert unknown, "no kill came between publish and confirm"
@@ -282,7 +252,7 @@ def test_work_goes_on_and_nothing_grows(
     _close_connections(node, broker_url, closings)
     made = _shards_done(builder) - done_before
     assert made > secs_closing // 4, "the build goes on meanwhile"
-    until(lambda: max(map(abs, _grown(pid, before))) <= 5)
+    eventually(lambda: max(map(abs, _grown(pid, before))) <= 5)
     grown = _grown(pid, before)
     again = client()
     ready = again.wait(again.ask("toy"), timeout_secs=120)
@@ -301,7 +271,7 @@ def _close_connections(node: PrivateNode, url: str, times: int) -> None:
         next_at = time.monotonic() + 2.0
         node.ctl("close_all_connections", "-p", vhost_of(url), "a test")
         time.sleep(max(0.0, next_at - time.monotonic()))
-    until(lambda: _consumers(node, url) >= 2)
+    eventually(lambda: per_queue(node, url, "consumers")[topology.SHARDS_QUEUE] >= 2)
 
 
 def _shards_done(builder: BuilderProcess) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from sqlalchemy import func, select
 from datamill.failpoint import VARIABLE
 from datamill_builder.catalog import schema
 from tests.support.builder import BuilderProcess, Start
+from tests.support.eventually import eventually
 from tests.support.fault import Fault
 from tests.support.listener import Connect
 from tests.support.toy import write_items
@@ -105,7 +105,7 @@ def test_a_half_written_shard_is_thrown_away(
     trainer = client()
     dataset_id = trainer.ask("toy")
     scratch = home / "store" / "scratch"
-    _until(lambda: any(scratch.glob("*/shard.tfrecord")))
+    eventually(lambda: any(scratch.glob("*/shard.tfrecord")))
     builder.kill()
     fault.injected()
     again = start_builder(home)
@@ -177,10 +177,3 @@ def test_ready_is_told_by_the_next_builder(
     fault.watch(again, trainer)
     assert ready["event"] == "ready"
     fault.saw(f"told from the outbox, shard files dropped, {secs:.1f} s after")
-
-
-def _until(condition: object, timeout_secs: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_secs
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -15,6 +15,7 @@ from datamill import topology
 from datamill_producer.rabbitmq import Installation, PrivateNode
 from datamill_producer.rabbitmq.ports import kept_ports
 from tests.support.builder import Start
+from tests.support.eventually import eventually
 from tests.support.fault import Fault
 from tests.support.listener import Connect, PlainClient
 from tests.support.network import Cable, NoNamespaces
@@ -94,13 +95,6 @@ def start_trainer(
             trainer.kill()
 
 
-def until(condition: Callable[[], object], timeout_secs: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_secs
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        time.sleep(0.05)
-
-
 def _connected(node: PrivateNode, cable: Cable) -> bool:
     """Whether the broker believes that somebody inside is connected."""
     return cable.inside in node.ctl("list_connections", "--no-table-headers", "peer_host")
@@ -128,18 +122,18 @@ def test_the_work_of_a_builder_that_is_cut_off_is_done_by_another(
     # Nobody else takes requests yet: the broker sends these into the void.
     asked = [big, *(trainer.ask("toy", config={"max_items": number}) for number in (1, 2, 3))]
     other = start_builder(home, log_name="other.log")
-    until(lambda: lost.log().count("trying again") >= 4)
+    eventually(lambda: lost.log().count("trying again") >= 4)
     noticed_secs = time.monotonic() - cut_at
-    until(lambda: not _connected(node, cable))
+    eventually(lambda: not _connected(node, cable))
     given_up_secs = time.monotonic() - cut_at
     for dataset_id in asked:
         assert trainer.wait(dataset_id, timeout_secs=120)["event"] == "ready"
     answered_secs = time.monotonic() - cut_at
-    until(lambda: time.monotonic() - cut_at > CUT_SECS, CUT_SECS + 5)
+    eventually(lambda: time.monotonic() - cut_at > CUT_SECS, CUT_SECS + 5)
     published = {path: path.stat().st_ino for path in other.archives()}
     cable.heal()
     healed_at, seen = time.monotonic(), len(trainer.events)
-    until(lambda: _consumers(trainer) == 2)
+    eventually(lambda: _consumers(trainer) == 2)
     back_secs = time.monotonic() - healed_at
     # Alone now, the one that was cut off publishes in order: whatever waits in it comes first.
     assert other.stop() == 0
@@ -202,7 +196,7 @@ def test_a_trainer_finds_what_was_ready_while_it_was_cut_off(
     try:
         observer.wait(dataset_id, "ready")
         # The broker has to give up: as long as it tries, the event may still arrive.
-        until(lambda: way == "http" or not _connected(node, cable))
+        eventually(lambda: way == "http" or not _connected(node, cable))
         told = observer.seen(dataset_id).count("ready")
     finally:
         cable.heal()

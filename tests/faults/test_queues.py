@@ -7,9 +7,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pika
 import pytest
@@ -24,30 +23,21 @@ from datamill.tracker import Tracker
 from datamill_builder.catalog import schema
 from datamill_producer.rabbitmq import PrivateNode
 from tests.support.builder import BuilderProcess, Start
+from tests.support.eventually import eventually
 from tests.support.fault import Fault
 from tests.support.listener import Connect, PlainClient
 from tests.support.notifier import StartNotifier
 from tests.support.toy import write_items
+from tests.support.vhosts import vhost_of
 
 SHARDS = next(queue for queue in topology.QUEUES if queue.name == topology.SHARDS_QUEUE)
 AT_ONCE_SECS = 10.0
 """An answer within so long did not wait for any of our timeouts, even on a busy machine."""
 
 
-def vhost_of(url: str) -> str:
-    return urlsplit(url).path[1:]
-
-
 def tracker(**config: int) -> Tracker:
     request = Request.of("toy", "1.0.0", config)
     return Tracker(request.dataset_id, request)
-
-
-def until(condition: Callable[[], object], timeout_secs: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_secs
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        time.sleep(0.02)
 
 
 # --- 21: queues deleted ---------------------------------------------------------------------------
@@ -276,12 +266,12 @@ def test_what_nobody_misses_is_declared_again(
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         connection.channel().queue_delete(topology.DEAD_QUEUE)
     fault.injected()
-    until(lambda: _takes_requests(broker_url))
+    eventually(lambda: _takes_requests(broker_url))
     secs = fault.recovered()
     trainer = client()
     trainer.wait(trainer.ask("toy"))
     trainer.send(b"this is no request")
-    until(lambda: trainer.depth(topology.DEAD_QUEUE) == 1)
+    eventually(lambda: trainer.depth(topology.DEAD_QUEUE) == 1)
     fault.watch(builder, trainer)
     fault.saw(f"declared and bound again after {secs:.1f} s; a bad message was kept as dead letter")
 
@@ -349,7 +339,7 @@ def test_who_may_declares_the_queue_and_goes_on(
     session.ask(one)
     assert fault.recovered() < AT_ONCE_SECS
     notifier = start_notifier()
-    until(lambda: notifier.ask("/readyz").status == 200 or 'broker": true' in notifier.log())
+    eventually(lambda: notifier.ask("/readyz").status == 200 or 'broker": true' in notifier.log())
     unbound._channel.queue_delete(topology.REQUESTS_QUEUE)
     body = Request.of("toy", "1.0.0", {"max_items": 3}).encode()
     assert notifier.ask("/requests", "POST", body).status == 202

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from datamill_producer.up.descendants import descendants
 from tests.support.archives import example, pack
 from tests.support.builder import BuilderProcess, Start, process_state
 from tests.support.catalog_steps import Steps
+from tests.support.eventually import eventually
 from tests.support.listener import Connect, PlainClient
 from tests.support.notifier import NotifierProcess
 from tests.support.slow_index import SlowIndex
@@ -29,13 +30,6 @@ from tests.support.wheels import make_wheel
 
 REQUESTS = "dataset.requests.v1"
 BIG_BYTES = 24 * 1024 * 1024  # more than the buffers of both ends of a loopback connection
-
-
-def _until(condition: Callable[[], object], timeout_secs: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_secs
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come about"
-        time.sleep(0.02)
 
 
 # --- a builder ---
@@ -79,7 +73,7 @@ def test_a_stopping_builder_ends_its_installers_and_hands_back(
         builder = start_builder(home, **settings)
         trainer = client()
         dataset_id = trainer.ask("slow")
-        _until(lambda: index.waiting)
+        eventually(lambda: index.waiting)
         assert builder.process is not None
         below = set(descendants(builder.process.pid))
         began = time.monotonic()
@@ -173,7 +167,7 @@ def test_a_stopping_notifier_hears_no_more_requests(tmp_path: Path, served: Step
     assert notifier.process is not None
     notifier.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    _until(lambda: "1 downloads are open" in notifier.log())
+    eventually(lambda: "1 downloads are open" in notifier.log())
     idle.request("GET", "/healthz")
     answer = idle.getresponse()
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
@@ -203,7 +197,7 @@ def test_a_download_that_was_cut_goes_on_at_the_next_notifier(
 
     trainer = threading.Thread(target=fetch, args=(source, target, progress))
     trainer.start()
-    _until(lambda: resumed_at)
+    eventually(lambda: resumed_at)
     assert first.stop() == 0
     assert "were cut off" in first.log()
     second = NotifierProcess(home).start()

@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pika
@@ -18,6 +18,7 @@ from datamill_builder.catalog.states import TaskKind, TaskState
 from datamill_builder.steward import INSTALLERS
 from datamill_producer.rabbitmq import NoRabbitMQ, PrivateNode, ensure_installation
 from tests.support.builder import BuilderProcess, Start
+from tests.support.eventually import eventually
 from tests.support.listener import Connect, PlainClient
 from tests.support.prepared import prepare
 from tests.support.slow_index import SlowIndex
@@ -157,7 +158,7 @@ def test_a_restart_in_the_middle_redoes_no_shard(
     builder = start_builder(home)
     trainer = client()
     dataset_id = trainer.ask("toy")
-    _until(lambda: len(_done(builder)) >= shards // 2, 600.0)
+    eventually(lambda: len(_done(builder)) >= shards // 2, 600.0)
     if how == "kill":
         builder.kill()
     else:
@@ -191,7 +192,7 @@ def test_environments_that_take_long_hold_up_nobody(
         builder = start_builder(home, DATAMILL_HANDLER_SOURCES=sources)
         trainer = client()
         asked = [trainer.ask("slow", version) for version in versions]
-        _until(lambda: index.waiting == min(slow, INSTALLERS), 180.0)
+        eventually(lambda: index.waiting == min(slow, INSTALLERS), 180.0)
         began = time.monotonic()
         assert trainer.wait(trainer.ask("toy"))["event"] == "ready"
         secs = time.monotonic() - began
@@ -280,7 +281,7 @@ def test_a_builder_without_the_environment_leaves_the_shards_to_others(
     ]
     catalog = f"sqlite:///{home / 'catalog.sqlite'}"
     without = start_builder(bare, DATAMILL_CATALOG_URL=catalog)
-    _until(lambda: "environment is not here yet" in without.log(), 60.0)
+    eventually(lambda: "environment is not here yet" in without.log(), 60.0)
     builder = start_builder(home)
     for dataset_id in asked:
         assert trainer.wait(dataset_id, timeout_secs=60.0)["event"] == "ready"
@@ -289,10 +290,3 @@ def test_a_builder_without_the_environment_leaves_the_shards_to_others(
     assert without.stop() == 0
     for environment in environments:
         environment.release()
-
-
-def _until(condition: Callable[[], bool], timeout_secs: float) -> None:
-    deadline = time.monotonic() + timeout_secs
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -15,7 +15,6 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, func, select
 
@@ -25,6 +24,7 @@ from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.store import Store
 from datamill_producer.rabbitmq import PrivateNode
 from tests.support.listener import PlainClient
+from tests.support.vhosts import per_queue
 
 _LOOK_SECS = 0.1
 
@@ -53,10 +53,7 @@ def hold(
 
 def queue_depths(node: PrivateNode, url: str) -> dict[str, int]:
     """Return the messages, ready and unacknowledged, of each named queue of a virtual host."""
-    vhost = unquote(urlsplit(url).path[1:])
-    lines = node.ctl("list_queues", "-p", vhost, "--no-table-headers", "name", "messages")
-    rows = (line.split("\t") for line in lines.splitlines() if line.startswith("dataset."))
-    return {name: int(count) for name, count in rows}
+    return per_queue(node, url, "messages")
 
 
 def _undrained(depths: dict[str, int]) -> Iterator[str]:
