@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -111,7 +113,7 @@ def test_memory_without_end_fails_one_build(
     assert _attempts(builder) == [3]
     assert "Z" not in _children(builder)
     fault.watch(builder, trainer)
-    fault.saw(f"failed after 3 attempts, {secs:.1f} s: {str(failed['message'])[:60]}")
+    fault.saw(f"failed after 3 attempts, {secs:.1f} s: {_said(failed)}")
 
 
 @pytest.mark.fault(10, "a handler wants more memory than there is, once")
@@ -146,7 +148,7 @@ def test_a_handler_that_the_kernel_kills_fails_one_build(
     assert _attempts(builder) == [3]
     assert "Z" not in _children(builder)
     fault.watch(builder, trainer)
-    fault.saw(f"failed after 3 attempts, {secs:.1f} s: {str(failed['message'])[:60]}")
+    fault.saw(f"failed after 3 attempts, {secs:.1f} s: {_said(failed)}")
 
 
 @pytest.mark.parametrize(
@@ -211,3 +213,7 @@ def test_what_a_handler_has_started_ends_with_it(
     assert "Z" not in _children(builder)
     fault.watch(builder, trainer)
     fault.saw(f"{item}: told after {secs:.1f} s, no orphan and no zombie is left")
+
+
+def _said(failed: dict[str, Any]) -> str:
+    return shorten(str(failed["message"]), 80, placeholder=" …")
