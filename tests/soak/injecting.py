@@ -67,6 +67,8 @@ class Injector:
         self._disk = disk
         self.injected: Counter[str] = Counter()
         self.without_victim: Counter[str] = Counter()
+        self.by_hand = 0
+        """How often the broker did not come back from a fault before its operator helped."""
 
     def inject(self, fault: PlannedFault) -> None:
         """Carry out a fault; return when it is over."""
@@ -118,11 +120,13 @@ class Injector:
         self._service.node.kill()
         time.sleep(fault.secs)  # how long it is away
         self._service.node.start()
+        self.by_hand += self._service.look_after_the_broker()
 
     def _stop_the_brokers_application(self, fault: PlannedFault) -> None:
         self._service.node.ctl("stop_app")
         time.sleep(fault.secs)
         self._service.node.ctl("start_app")
+        self.by_hand += self._service.look_after_the_broker()
 
     def _close_the_brokers_connections(self, _fault: PlannedFault) -> None:
         self._service.node.ctl("close_all_connections", "soak")
@@ -291,6 +295,7 @@ class Injector:
         self._service.node.start()
         with contextlib.suppress(NodeFailed):
             self._service.node.ctl("start_app")
+        self.by_hand += self._service.look_after_the_broker()
         self._service.node.ctl("set_vm_memory_high_watermark", "absolute", "512MB")
         self._set_timeout(1_800_000)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from datamill.failpoint import VARIABLE
+from datamill.topology import REQUESTS_QUEUE
 from datamill_builder.catalog import Catalog
 from datamill_builder.store import Store
 from datamill_producer.rabbitmq import PrivateNode, ensure_installation
@@ -22,11 +23,13 @@ from tests.soak.network import Forwarder
 from tests.support.clock import ShiftedClock
 from tests.support.proc import catches
 from tests.support.toy import make_toy, write_items
+from tests.support.vhosts import per_queue
 
 BUILDERS = 2
 LEASE_SECS = 6.0
 _KEEP_SECS = 0.25
 _STOP_SECS = 60.0
+_CONSUMING_SECS = 45.0
 
 
 class Part:
@@ -162,6 +165,8 @@ class Service(threading.Thread):
             # Handlers are killed all the time: that must not use up a shard's attempts.
             "DATAMILL_SHARD_ATTEMPTS": "20",
             "DATAMILL_STOP_GRACE_SECS": "2",
+            # What is damaged and never asked for again has to be found too.
+            "DATAMILL_SCRUB_SECS": "30",
             "DATAMILL_LOG_FORMAT": "text",
         }
 
@@ -200,6 +205,21 @@ class Service(threading.Thread):
 
     def _serves(self) -> bool:
         return "serving at" in self.logs()
+
+    def look_after_the_broker(self) -> bool:
+        """Start the broker anew, as its operator would, if it does not let anybody consume.
+
+        RabbitMQ 3.10.8 may come back from `stop_app` with queues that answer 541 to consumers
+        and take no message, for minutes, on a busy machine. Returns whether it had to be.
+        """
+        deadline = time.monotonic() + _CONSUMING_SECS
+        while time.monotonic() < deadline:
+            if per_queue(self.node, self.url, "consumers").get(REQUESTS_QUEUE):
+                return False
+            time.sleep(1.0)
+        self.node.kill()
+        self.node.start()
+        return True
 
     def close(self) -> dict[str, int]:
         """End everything in order; return the parts' exit codes."""

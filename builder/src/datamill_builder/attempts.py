@@ -28,6 +28,10 @@ _LOST_OWNERS = 10
 """How many builders may get lost over a piece of work, beside the attempts that are allowed."""
 
 
+class PutOff(DatamillError):
+    """The work is left to another builder, or for later."""
+
+
 class Attempts:
     """Settles claimed tasks; for any thread. `most`: how often one is tried before it fails."""
 
@@ -59,7 +63,7 @@ class Attempts:
             self._space.found_room(claim.kind)
         except StaleFence:
             log.info("%s was given to another owner", claim)
-        except HandlerStopped:
+        except (HandlerStopped, PutOff):
             self.hand_back(claim)
         except (OSError, DatamillError) as error:
             self._went_wrong(claim, error)

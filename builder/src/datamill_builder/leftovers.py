@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from datamill_builder.catalog import Catalog, CatalogUnavailable, lifecycle
+from datamill_builder.catalog import Catalog, CatalogUnavailable, lifecycle, tasks
 from datamill_builder.catalog.schema import builds
-from datamill_builder.catalog.states import BuildState
+from datamill_builder.catalog.states import BuildState, TaskKind
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,22 @@ def drop_evicted_archive(catalog: Catalog, store: Store, content_key: str) -> No
             store.take_archive(build.archive, folder)
 
 
+def drop_stray_shards(catalog: Catalog, store: Store, content_key: str) -> None:
+    """Delete shard files of a build that are in nobody's hand and were never committed.
+
+    A name holds the fence of who wrote it, and is never used again: nothing has to be held.
+    """
+    files = store.shard_files(content_key)  # before the look into the catalog
+    with catalog.read() as connection:
+        committed = {shard.file for shard in lifecycle.find_shards(connection, content_key)}
+        in_hand = tasks.fences_in_hand(connection, TaskKind.SHARD, content_key)
+    for file, fence in files.items():
+        if file not in committed and fence not in in_hand:
+            store.drop_shard(content_key, file)
+
+
 def drop_leftovers(catalog: Catalog, store: Store) -> None:
-    """Delete what builders left behind that were killed right after packing or evicting.
+    """Delete what builders left behind that were killed, or lost what they had in hand.
 
     As far as it goes: a builder starts on a full disk, too.
     """
@@ -56,6 +70,7 @@ def drop_leftovers(catalog: Catalog, store: Store) -> None:
 def _drop_all(catalog: Catalog, store: Store) -> None:
     for content_key in store.shard_folders():
         drop_packed_shards(catalog, store, content_key)
+        drop_stray_shards(catalog, store, content_key)
     with catalog.read() as connection:
         evicted = connection.execute(
             select(builds.c.content_key, builds.c.archive).where(

@@ -13,6 +13,7 @@ from datamill_builder.catalog import Catalog, tasks
 from datamill_builder.catalog.outbox import unsent_tickets
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.leases import LOOKS_IN_A_LEASE, Identity, Watch
+from datamill_builder.leftovers import drop_leftovers
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Reconciler(threading.Thread):
             with self._catalog.write() as change:
                 tasks.take_from(change, lost)
             self._store.sweep()
+            drop_leftovers(self._catalog, self._store)
 
     def _wake_forgotten(self) -> None:
         """Wake somebody for tasks that stay pending while their queue is empty.

@@ -2,7 +2,7 @@
 
 An archive whose file looks untouched is served without a look at its bytes. Here each is read
 once in a while, at a gentle pace, and the catalog keeps when: whoever is restarted goes on, and
-those who share a store share the work. One that is damaged is taken out of the store, and its loss
+those who share a store share the work. One that is damaged is taken out of the store, and the loss
 told as `evicted` is told: what was ready is no longer to be had, and asking again builds it again.
 """
 
@@ -59,11 +59,10 @@ class Scrubber(threading.Thread):
             build = self._next()
             if build is None:
                 return
-            began = time.time()
-            self._look(build)
-            if not self._stopping.is_set():
-                with self._catalog.write() as change:
-                    lifecycle.scrubbed(change, build, began)
+            with self._catalog.write() as change:
+                mine = lifecycle.scrubbed(change, build, time.time())
+            if mine:  # else somebody who shares the store was faster
+                self._look(build)
 
     def _next(self) -> Row[Any] | None:
         """Return the build whose archive was looked at longest ago; None if none is due."""
@@ -75,14 +74,24 @@ class Scrubber(threading.Thread):
             return connection.execute(query.order_by(at.asc().nulls_first()).limit(1)).first()
 
     def _look(self, build: Row[Any]) -> None:
-        """Read an archive, if nobody touched it: else it is looked at before it is served."""
-        if self._store.archive_mark(build.archive) != build.archive_mark:
+        """Read an archive, and take it away if it is not what it was.
+
+        One that was touched, or is gone, would be noticed when it is asked for; but that may be
+        never, and till then it would be told to be there.
+        """
+        mark = self._store.archive_mark(build.archive)
+        if mark is None:
+            if self._store.is_there():  # the file is gone, and not the disk
+                self._take_away(build)
             return
         digest = self._digest(build.archive)
-        if digest in (None, build.sha256):
-            return
-        if self._store.archive_mark(build.archive) == build.archive_mark:
+        if digest is None or self._store.archive_mark(build.archive) != mark:
+            return  # it can't be told, or is being replaced
+        if digest != build.sha256:
             self._take_away(build)
+        elif mark != build.archive_mark:
+            with self._catalog.write() as change:
+                lifecycle.mark_archive(change, build, mark)
 
     def _digest(self, name: str) -> str | None:
         """Return an archive's SHA-256; None if it can't be told, or the builder stops before.
@@ -112,4 +121,4 @@ class Scrubber(threading.Thread):
             lifecycle.evicted(change, build.content_key)
             # In the same change: the next archive of this build will have the same name.
             kept = self._store.quarantine_archive(build.archive)
-        log.error("%s is damaged, though nobody touched it; it is now %s", build.archive, kept)
+        log.error("%s %s", build.archive, f"is damaged; it is now {kept}" if kept else "is gone")

@@ -92,7 +92,7 @@ class Builder:
         self._watchers = (self._raw_watch, self._scrubber)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
         steward = Steward(owner, bench, attempts, self._space, environments)
-        self._claims = ShardClaims(owner, bench, attempts, environments)
+        self._claims = ShardClaims(owner, bench, environments)
         worker = ShardWorker(self._claims, bench, attempts, self._space, self._progress)
         self._intake = BatchConsumer(
             broker_url,

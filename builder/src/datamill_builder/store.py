@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LOCK_NAME = ".lock"
+
+
+_SHARD_NAME = re.compile(r"\d+-(\d+)\.tfrecord")
 
 
 class Store:
@@ -30,6 +34,10 @@ class Store:
         self._scratch = root / "scratch"
         for folder in (self._archives, self._shards, self._plans, self._wheels, self._scratch):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def is_there(self) -> bool:
+        """Return whether the store is where it was when this was started: a disk may be gone."""
+        return self._archives.is_dir() and self._scratch.is_dir()
 
     # --- archives ---
 
@@ -89,6 +97,14 @@ class Store:
         """Move all shard files of a build into a scratch folder, if there are any."""
         with suppress(FileNotFoundError):
             (self._shards / content_key).replace(folder / "shards")
+
+    def shard_files(self, content_key: str) -> dict[str, int]:
+        """Return the fence of each shard file that a build has."""
+        with suppress(FileNotFoundError):
+            names = [path.name for path in (self._shards / content_key).iterdir()]
+            found = ((name, _SHARD_NAME.fullmatch(name)) for name in names)
+            return {name: int(match[1]) for name, match in found if match}
+        return {}
 
     def shard_folders(self) -> list[str]:
         """Return the content keys that have shard files."""

@@ -68,6 +68,7 @@ class ShardWorker:
             self._attempts.carry_out(claim, lambda mine: self._make(mine, run), on_lost=run.stop)
         finally:
             self._progress.forget(claim.subject, claim.index)
+        self._claims.make_missing(claim.subject)
 
     def _make(self, claim: Claim, run: _Run) -> None:
         key = claim.subject
@@ -76,6 +77,7 @@ class ShardWorker:
             shard = lifecycle.find_shards(connection, key)[claim.index]
         assert build is not None
         recipe = Recipe.model_validate_json(build.recipe)
+        self._claims.demand(key, recipe.environment)
         began = time.monotonic()
         with (
             self._bench.handlers.lend(opening_of(recipe), run.started) as opened,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog import lifecycle, tasks
+from datamill_builder.catalog.states import TaskKind
 from datamill_builder.leftovers import drop_evicted_archive, drop_leftovers, drop_packed_shards
 from datamill_builder.store import Store
 from tests.unit.builder.life import ARCHIVE, KEY, Life, request
@@ -76,3 +77,31 @@ def test_a_builder_that_starts_deletes_what_killed_ones_left(life: Life, store: 
     kept.write_bytes(b"kept")
     drop_leftovers(life.catalog, store)
     assert (archive.exists(), packed.exists(), kept.exists()) == (False, False, True)
+
+
+def test_shards_of_lost_owners_are_deleted_and_no_others(life: Life, store: Store) -> None:
+    life.building(request(), shards=3)
+    life.shard(0)
+    committed = shard_file(store, "00000-1.tfrecord")
+    lost = life.claim(TaskKind.SHARD, KEY, 1)
+    with life.catalog.write() as change:
+        tasks.hand_back(change, lost)
+    life.claim(TaskKind.SHARD, KEY, 1)  # under the fence 2
+    in_hand = shard_file(store, "00001-2.tfrecord")
+    strays = [shard_file(store, f"{n:05d}-{fence}.tfrecord") for n, fence in [(1, 1), (2, 7)]]
+    alien = shard_file(store, "notes.txt")
+    drop_leftovers(life.catalog, store)
+    assert not any(stray.exists() for stray in strays)
+    assert committed.exists() and in_hand.exists() and alien.exists()
+
+
+def test_what_a_failed_build_keeps_for_the_next_time_is_what_was_committed(
+    life: Life, store: Store
+) -> None:
+    life.building(request(), shards=2)
+    life.shard(0)
+    committed, stray = (shard_file(store, f"{n:05d}-1.tfrecord") for n in (0, 1))
+    with life.catalog.write() as change:
+        lifecycle.cancel(change, request().dataset_id)
+    drop_leftovers(life.catalog, store)
+    assert committed.exists() and not stray.exists()

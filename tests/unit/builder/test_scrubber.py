@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,16 +62,59 @@ def test_rot_that_nothing_shows_is_found(
     assert path(whole).read_bytes() == whole.archive.body
 
 
-def test_what_was_touched_is_looked_at_by_who_serves_it(
+def test_what_was_touched_or_is_gone_is_noticed_before_anybody_asks(
     catalog: Catalog, steps: list[Steps], scrub: Scrubber
 ) -> None:
-    touched, rotten = steps
+    touched, gone = steps
     rot.flip_bit_seen(path(touched))
-    rot.flip_bit(path(rotten))
+    path(gone).unlink()
     scrub.start()
-    until(lambda: not path(rotten).exists())
-    assert path(touched).exists()
-    assert state(catalog, touched) == BuildState.READY
+    until(lambda: state(catalog, touched) == state(catalog, gone) == BuildState.EVICTED)
+    assert not path(touched).exists()
+
+
+def test_what_was_touched_and_is_whole_is_known_again(
+    catalog: Catalog, store: Store, steps: list[Steps]
+) -> None:
+    copied = steps[0]
+    body = path(copied).read_bytes()
+    path(copied).unlink()
+    path(copied).write_bytes(body)
+    Scrubber(catalog, store, 3600.0)._round()
+    with catalog.read() as connection:
+        build = lifecycle.find_build(connection, copied.content_key)
+    assert build is not None and build.state == BuildState.READY
+    assert build.archive_mark == store.archive_mark(copied.archive.name)
+
+
+def test_a_disk_that_is_gone_takes_nothing_with_it(
+    catalog: Catalog, store: Store, steps: list[Steps]
+) -> None:
+    aside = store.root.rename(store.root.with_name("unmounted"))
+    store.root.mkdir()
+    Scrubber(catalog, store, 3600.0)._round()
+    assert {state(catalog, made) for made in steps} == {BuildState.READY}
+    store.root.rmdir()
+    aside.rename(store.root)
+
+
+def test_those_who_share_a_store_read_each_archive_once(
+    catalog: Catalog, store: Store, steps: list[Steps], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    together = threading.Barrier(2)
+
+    def digest(self: Scrubber, name: str) -> None:
+        read.append(name)
+        together.wait(20)  # both read now: not the same
+
+    monkeypatch.setattr(Scrubber, "_digest", digest)
+    both = [threading.Thread(target=Scrubber(catalog, store, 3600.0)._round) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(30)
+    assert sorted(read) == sorted(made.archive.name for made in steps)
 
 
 def test_zero_means_never(catalog: Catalog, store: Store, steps: list[Steps]) -> None:

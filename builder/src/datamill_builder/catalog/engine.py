@@ -15,22 +15,15 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from datamill.broker import Outbound
-from datamill.errors import DatamillError, ServiceUnavailable, SettingsError, first_line
+from datamill.errors import DatamillError, SettingsError, first_line
 from datamill_builder.catalog import probe, schema, upgrade
+from datamill_builder.catalog.errors import CatalogFull, CatalogUnavailable, primary_code
 
 log = logging.getLogger(__name__)
 
 _BUSY_SECS = 30.0
 _PG_DISK_FULL = "53100"
 _ONE_MOMENT = {"isolation_level": "REPEATABLE READ"}
-
-
-class CatalogUnavailable(ServiceUnavailable):
-    """The catalog's database can't be used just now."""
-
-
-class CatalogFull(CatalogUnavailable):
-    """The disk of the catalog's database is full."""
 
 
 class Transaction:
@@ -133,7 +126,10 @@ class Catalog:
             yield connection
 
     def takes_changes(self, within_secs: float) -> bool:
-        """Return whether a change can be made; waits for its turn, but no longer than that."""
+        """Return whether a change can be made; waits so long, at most, for whoever locks it.
+
+        A server that does not answer at all is waited for longer.
+        """
         return probe.takes_changes(self._engine, within_secs)
 
     def close(self) -> None:
@@ -158,8 +154,7 @@ def _translated() -> Iterator[None]:
 
 def _says_full(error: object) -> bool:
     if isinstance(error, sqlite3.Error):
-        # The low byte is the code, the others say more about it.
-        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_FULL
+        return primary_code(error) == sqlite3.SQLITE_FULL
     return getattr(error, "sqlstate", None) == _PG_DISK_FULL
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from datamill.broker import backoff
-from datamill_builder.catalog.engine import Catalog, CatalogUnavailable, Transaction
+from datamill_builder.catalog.engine import Catalog, Transaction
+from datamill_builder.catalog.errors import CatalogUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 The catalog is the truth: which requests were accepted, what became of them, who works on what.
 Times (`_at`) are seconds since the epoch, for people to read; no decision about work or answers
-rests on them.
+rests on them, but for what comes first of what is equal.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ builds = Table(
     Column("scrubbed_at", Float),
 )
 """One row per content key. `recipe`: all that its shards are made from, as JSON; `scrubbed_at`:
-when somebody last read its whole archive for no other reason than to see whether it is sound."""
+when somebody last set out to read its archive for no other reason than to see if it is sound."""
 
 shards = Table(
     "shards",

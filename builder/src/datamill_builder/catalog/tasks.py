@@ -152,15 +152,15 @@ def claim_fair_shard(
 ) -> Claim | None:
     """Claim a shard of the build that has the fewest shards in work; None where none is pending.
 
-    Among equals the build that began first is first: a rebuilt one that began again. Or the one
-    with the fewest shards left: whoever takes turns between both leaves no small build behind
-    large ones, and none for ever behind others. `passing_over`: content keys of builds that are
-    not to be looked at.
+    Among equals the build that began first is first: a rebuilt one that began again. Or, with
+    `smallest_first`, of the build that has the fewest shards left: whoever takes turns between
+    both leaves no small build behind large ones, and none for ever behind others.
+    `passing_over`: content keys of builds that are not to be looked at.
     """
     table = tasks.c
     leased = func.sum(case((table.state == TaskState.LEASED, 1), else_=0))
     pending = func.min(case((table.state == TaskState.PENDING, table.number)))
-    left = [func.count()] if smallest_first else []
+    order = [func.count(), leased] if smallest_first else [leased]
     query = (
         select(table.subject, pending.label("number"))
         .join(builds, builds.c.content_key == table.subject)
@@ -168,7 +168,7 @@ def claim_fair_shard(
         .where(table.state.in_((TaskState.PENDING, TaskState.LEASED)))
         .group_by(table.subject, builds.c.started_at)
         .having(pending.is_not(None))
-        .order_by(leased, *left, builds.c.started_at)
+        .order_by(*order, builds.c.started_at)
         .limit(1)
     )
     if passing_over:
@@ -295,6 +295,13 @@ def leased(connection: Connection) -> list[LeasedTask]:
         )
     )
     return [LeasedTask(row.task_id, row.fence, row.beat, row.owner) for row in rows]
+
+
+def fences_in_hand(connection: Connection, kind: TaskKind, subject: str) -> set[int]:
+    """Return the fences under which a subject's tasks are being worked on."""
+    table = tasks.c
+    query = select(table.fence).where(table.kind == kind, table.subject == subject)
+    return set(connection.scalars(query.where(table.state == TaskState.LEASED)))
 
 
 def pending(connection: Connection) -> list[tuple[TaskKind, str, int]]:

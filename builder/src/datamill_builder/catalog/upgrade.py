@@ -6,29 +6,32 @@ there before the first step is kept beside it: whoever wants to go back has what
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, func, insert, inspect, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from datamill.errors import SettingsError, first_line
+from datamill.errors import DatamillError, SettingsError, first_line
 from datamill_builder.catalog import schema
+from datamill_builder.catalog.errors import (
+    CatalogFull,
+    CatalogTooNew,
+    CatalogUnavailable,
+    primary_code,
+)
 
 log = logging.getLogger(__name__)
 
 _FIRST = 1
-_TURN = 0x0DA7A3111
-"""The number of the PostgreSQL lock that whoever prepares a catalog holds."""
-
-
-class CatalogTooNew(SettingsError):
-    """The catalog was written by a newer Datamill: upgrade this one."""
+_MAKING = 0x0DA7A3111
+"""The number of the PostgreSQL lock that whoever makes the tables holds."""
 
 
 def prepare(engine: Engine) -> None:
@@ -36,34 +39,43 @@ def prepare(engine: Engine) -> None:
 
     Raises `CatalogTooNew`, and `SettingsError` where no backup may be written.
     """
-    with _change(engine) as connection:
-        found = _version(connection)
-        if found is None:
-            schema.metadata.create_all(connection)
-            row = {"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}
-            connection.execute(insert(schema.meta), row)
-        elif found > schema.SCHEMA_VERSION:
-            raise CatalogTooNew
-        elif found < schema.SCHEMA_VERSION:
-            _upgrade(connection, found)
-
-
-@contextmanager
-def _change(engine: Engine) -> Iterator[Connection]:
-    """Let one process at a time prepare the catalog, which it sees as of the moment it begins."""
     if engine.dialect.name == "sqlite":
-        with engine.begin() as connection:
-            yield connection
+        with engine.begin() as connection:  # changes wait in line
+            if _version(connection) is None:
+                _make(connection)
+            _catch_up(connection)
         return
-    # Held by the session: the change may not begin before, or it would not see what was done.
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as holder:
-        holder.execute(select(func.pg_advisory_lock(_TURN)))
-        try:
-            moment = engine.connect().execution_options(isolation_level="REPEATABLE READ")
-            with moment as connection, connection.begin():
-                yield connection
-        finally:
-            holder.execute(select(func.pg_advisory_unlock(_TURN)))
+    with engine.begin() as connection:
+        if _version(connection) is None:
+            connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
+            if _version(connection) is None:  # still, and nobody else is about to
+                _make(connection)
+    with engine.connect() as connection:
+        behind = _version(connection) != schema.SCHEMA_VERSION
+    if not behind:
+        return
+    log.info("the catalog is of another schema than %d", schema.SCHEMA_VERSION)
+    moment = engine.connect().execution_options(isolation_level="REPEATABLE READ")
+    with moment as connection, connection.begin():
+        # The first one to get this lock upgrades. Taken before the first look, which is what all
+        # others in this change see: so whoever comes later sees that it was done.
+        connection.execute(text("LOCK TABLE meta IN SHARE ROW EXCLUSIVE MODE"))
+        _catch_up(connection)
+
+
+def _make(connection: Connection) -> None:
+    schema.metadata.create_all(connection)
+    row = {"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}
+    connection.execute(insert(schema.meta), row)
+
+
+def _catch_up(connection: Connection) -> None:
+    found = _version(connection)
+    assert found is not None
+    if found > schema.SCHEMA_VERSION:
+        raise CatalogTooNew
+    if found < schema.SCHEMA_VERSION:
+        _upgrade(connection, found)
 
 
 def _version(connection: Connection) -> int | None:
@@ -84,7 +96,7 @@ def _upgrade(connection: Connection, found: int) -> None:
     try:
         kept = _BACKUPS[connection.dialect.name](connection, found)
     except (OSError, sqlite3.Error, ProgrammingError) as error:
-        raise SettingsError(
+        raise _not_kept(error)(
             f"the catalog has to be upgraded from schema {found} to {schema.SCHEMA_VERSION}, and "
             f"its backup can't be written: {first_line(getattr(error, 'orig', error))}"
         ) from error
@@ -103,6 +115,19 @@ def _upgrade(connection: Connection, found: int) -> None:
     )
 
 
+def _not_kept(error: Exception) -> type[DatamillError]:
+    """Return what trying again may help against, and what not."""
+    if isinstance(error, OSError):
+        return CatalogFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else SettingsError
+    if isinstance(error, sqlite3.Error):
+        code = primary_code(error)
+        if code == sqlite3.SQLITE_FULL:
+            return CatalogFull
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return CatalogUnavailable
+    return SettingsError
+
+
 # --- backups --------------------------------------------------------------------------------------
 
 
@@ -112,18 +137,27 @@ def _keep_file(connection: Connection, version: int) -> str:
     kept = path.with_name(f"{path.name}.schema-{version}")
     part = kept.with_name(f"{kept.name}.part")
     part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
     try:
         # A second connection reads what is committed: nobody can commit more while ours is open.
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
         shutil.copymode(path, part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(part)
         part.replace(kept)
+        _sync(kept.parent)
     finally:
         part.unlink(missing_ok=True)
     return str(kept)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _keep_schema(connection: Connection, version: int) -> str:
@@ -134,7 +168,8 @@ def _keep_schema(connection: Connection, version: int) -> str:
     connection.execute(text(f"CREATE SCHEMA {kept}"))
     tables = [name for name in schema.metadata.tables if name in there]
     for name in tables:
-        connection.execute(text(f"CREATE TABLE {kept}.{name} AS TABLE {name}"))
+        connection.execute(text(f"CREATE TABLE {kept}.{name} (LIKE {name} INCLUDING ALL)"))
+        connection.execute(text(f"INSERT INTO {kept}.{name} TABLE {name}"))
     return f"schema {kept}"
 
 

@@ -154,7 +154,7 @@ class Parts:
         self.resolver = _PausedResolver(bench, played, Installers(1, lambda _task: None))
         self.packer = _PausedPacker(bench)
         self.steward.resolver, self.steward.packer = self.resolver, self.packer
-        claims = ShardClaims("owner", bench, self.attempts, played)
+        claims = ShardClaims("owner", bench, played)
         teller = ProgressTeller(catalog, lambda _messages: None)
         self.worker = ShardWorker(claims, bench, self.attempts, space, teller)
         self.watch = RawWatch(catalog)

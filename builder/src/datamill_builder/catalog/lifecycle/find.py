@@ -99,8 +99,9 @@ def public_url(connection: Connection) -> str | None:
 
 
 def builds_before(connection: Connection, build: Row[Any] | None) -> int:
-    """Return how many unfinished builds are older than this one; all, where there is none yet."""
+    """Return how many unfinished builds began before this one; all, where there is none yet."""
     query = select(func.count()).where(builds.c.state.in_(ACTIVE_BUILDS))
     if build is not None:
-        query = query.where(builds.c.created_at < build.created_at)
+        began = func.coalesce(builds.c.started_at, builds.c.created_at)
+        query = query.where(began < (build.started_at or build.created_at))
     return connection.scalar(query) or 0

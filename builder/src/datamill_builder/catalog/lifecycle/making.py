@@ -192,11 +192,16 @@ def mark_archive(change: Transaction, build: Row[Any], mark: str | None) -> None
     )
 
 
-def scrubbed(change: Transaction, build: Row[Any], at: float) -> None:
-    """Note when the archive of a build was last looked at; nothing if it is another by now."""
+def scrubbed(change: Transaction, build: Row[Any], at: float | None) -> bool:
+    """Note when somebody set out to read the archive of a build.
+
+    Returns False where somebody else did since the catalog was as in `build`.
+    """
     table = builds.c
-    change.connection.execute(
+    done = change.connection.execute(
         update(builds)
         .where(table.content_key == build.content_key, table.epoch == build.epoch)
+        .where(table.scrubbed_at.is_not_distinct_from(build.scrubbed_at))
         .values(scrubbed_at=at)
     )
+    return done.rowcount == 1
