@@ -6,7 +6,9 @@ refused, one new, nothing of it published yet.
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -16,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, func, inspect, select, text
 
 from datamill import topology
 from datamill.errors import SettingsError
 from datamill.events import decode_event
-from datamill_builder.catalog import Catalog, schema, tasks, upgrade
+from datamill_builder.catalog import Catalog, CatalogFull, schema, tasks, upgrade
 from datamill_builder.catalog.outbox import unsent
 from datamill_builder.catalog.states import TaskKind
 from tests.support.postgresql import PostgresqlServer, postgresql
@@ -215,6 +217,58 @@ def test_who_goes_back_finds_what_was_there(older_file: Path, version: int) -> N
     assert rows_of(url) == before
     Catalog(url).close()
     assert rows_of(*kept_address(url, version)) == before
+
+
+def test_the_readme_leads_back(
+    older: str, version: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    before, shape = rows_of(older), shape_of(older)
+    Catalog(older).close()
+    engine = create_engine(older)
+    with engine.begin() as connection:
+        for statement in way_back(version):
+            connection.execute(text(statement))
+    engine.dispose()
+    assert rows_of(older) == before
+    assert shape_of(older) == shape
+    Catalog(older).close()
+    assert rows_of(*kept_address(older, version)) == before, "and forth again"
+
+
+def way_back(version: int) -> list[str]:
+    """Return the statements that README gives for going back to a version."""
+    readme = (Path(__file__).parents[4] / "README.md").read_text()
+    (sql,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+    statements = [line.rstrip(";") for line in sql.splitlines()]
+    assert f"value = '{version}'" in statements[-1]
+    return statements
+
+
+def test_a_paused_upgrade_keeps_nobody_from_a_catalog_of_today(
+    postgresql: PostgresqlServer,
+) -> None:
+    url = postgresql.add_database()
+    Catalog(url).close()
+    engine = create_engine(url)
+    with engine.begin() as paused:
+        paused.execute(text("LOCK TABLE meta IN SHARE ROW EXCLUSIVE MODE"))
+        paused.execute(select(func.pg_advisory_xact_lock(upgrade._MAKING)))
+        Catalog(url).close()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("version", VERSIONS, indirect=True)
+def test_a_full_disk_at_the_backup_may_have_room_again(
+    older_file: Path, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(upgrade, "_sync", full)
+    with pytest.raises(CatalogFull, match=r"backup can't be written: .*No space left"):
+        Catalog(f"sqlite:///{older_file}")
+    monkeypatch.undo()
+    Catalog(f"sqlite:///{older_file}").close()
 
 
 @pytest.mark.parametrize("version", VERSIONS, indirect=True)
