@@ -20,8 +20,9 @@ import datamill
 from datamill.errors import DatamillError, RequestFailed, ServiceUnavailable, WaitTimeout
 from tests.soak.asking import Asked, requests_of
 
-PATIENCE_SECS = 300.0
-_COME_AGAIN_SECS = 1.0
+PATIENCE_SECS = 280.0
+_COME_AGAIN_SECS = 2.0
+_LOOK_SECS = 20.0
 
 
 class Downloader:
@@ -57,25 +58,43 @@ class Downloader:
         return [json.loads(line) for line in lines]
 
 
+class _Patience:
+    """Over so many seconds after nothing more is to be asked for; a training waits till then."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self._ended_at = float("inf")
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _wait(self) -> None:
+        sys.stdin.read()
+        self._ended_at = time.monotonic()
+        self.ended.set()
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self._ended_at + PATIENCE_SECS
+
+
 def main() -> None:
     """Ask, wait, verify, until standard input ends."""
     seed, number = int(sys.argv[1]), int(sys.argv[2])
-    ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    patience = _Patience()
     for asked, pause_secs in requests_of(seed, 10_000 + number):
-        if ended.is_set():
+        if patience.ended.is_set():
             return
         began = time.monotonic()
-        said = {"dataset_id": asked.dataset_id, "expected": asked.expected, **_train(asked)}
+        said = {"dataset_id": asked.dataset_id, "expected": asked.expected}
+        said |= _train(asked, patience)
         print(json.dumps({**said, "secs": time.monotonic() - began}), flush=True)
-        ended.wait(pause_secs)
+        patience.ended.wait(pause_secs)
 
 
-def _train(asked: Asked) -> dict[str, Any]:
+def _train(asked: Asked, patience: _Patience) -> dict[str, Any]:
     try:
-        dataset = _ask(asked)
+        dataset = _ask(asked, patience)
         assert dataset.id == asked.dataset_id
-        folder = dataset.wait(timeout=PATIENCE_SECS)
+        folder = _wait(dataset, patience)
     except RequestFailed as error:
         return {"outcome": "failed", "reason": error.reason, "message": str(error)}
     except WaitTimeout:
@@ -89,16 +108,24 @@ def _train(asked: Asked) -> dict[str, Any]:
     return {"outcome": "ready", "records": dataset.manifest.records}
 
 
-def _ask(asked: Asked) -> datamill.Dataset:
+def _ask(asked: Asked, patience: _Patience) -> datamill.Dataset:
     """Ask until it is taken: who is told that nobody takes it now comes again."""
-    deadline = time.monotonic() + PATIENCE_SECS
     while True:
         try:
             return datamill.request_dataset(asked.name, asked.version, asked.config)
         except ServiceUnavailable:
-            if time.monotonic() > deadline:
+            if patience.over:
                 raise
             time.sleep(_COME_AGAIN_SECS)  # not a condition: another try
+
+
+def _wait(dataset: datamill.Dataset, patience: _Patience) -> Path:
+    while True:
+        try:
+            return dataset.wait(timeout=_LOOK_SECS)
+        except WaitTimeout:
+            if patience.over:
+                raise
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ class Service(threading.Thread):
             "DATAMILL_HANDLER_SOURCES": str(self.home / "wheels"),
             "DATAMILL_PUBLIC_URL": f"http://127.0.0.1:{self.downloads.port}",
             "DATAMILL_DATASETS": json.dumps(datasets),
-            "DATAMILL_WORKERS": "2",
+            "DATAMILL_WORKERS": "4",  # most of what they make is sleep
             "DATAMILL_LEASE_SECS": str(LEASE_SECS),
             # Handlers are killed all the time: that must not use up a shard's attempts.
             "DATAMILL_SHARD_ATTEMPTS": "20",
