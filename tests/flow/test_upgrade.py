@@ -22,6 +22,7 @@ def as_of_schema_1(catalog: Path) -> None:
     """Make a catalog what schema 1 was."""
     with closing(sqlite3.connect(catalog)) as database:
         database.execute("ALTER TABLE builds DROP COLUMN scrubbed_at")
+        database.execute("ALTER TABLE builds DROP COLUMN turn")
         database.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
         database.commit()
 

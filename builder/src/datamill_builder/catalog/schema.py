@@ -2,7 +2,7 @@
 
 The catalog is the truth: which requests were accepted, what became of them, who works on what.
 Times (`_at`) are seconds since the epoch, for people to read; no decision about work or answers
-rests on them, but for what comes first of what is equal.
+rests on them.
 """
 
 from __future__ import annotations
@@ -92,9 +92,11 @@ builds = Table(
     Column("started_at", Float),
     Column("ended_at", Float),
     Column("scrubbed_at", Float),
+    Column("turn", BigInteger),
 )
 """One row per content key. `recipe`: all that its shards are made from, as JSON; `scrubbed_at`:
-when somebody last set out to read its archive for no other reason than to see if it is sound."""
+when somebody last set out to read its archive for no other reason than to see if it is sound;
+`turn`: counts builds as they begin, or begin again."""
 
 shards = Table(
     "shards",

@@ -166,9 +166,9 @@ def claim_fair_shard(
         .join(builds, builds.c.content_key == table.subject)
         .where(table.kind == TaskKind.SHARD)
         .where(table.state.in_((TaskState.PENDING, TaskState.LEASED)))
-        .group_by(table.subject, builds.c.started_at)
+        .group_by(table.subject, builds.c.turn)
         .having(pending.is_not(None))
-        .order_by(*order, builds.c.started_at)
+        .order_by(*order, func.coalesce(builds.c.turn, 0), table.subject)
         .limit(1)
     )
     if passing_over:

@@ -182,9 +182,10 @@ _BACKUPS: dict[str, Callable[[Connection, int], str]] = {
 # --- steps ----------------------------------------------------------------------------------------
 
 
-def _note_scrubbing(connection: Connection) -> None:
+def _note_scrubbing_and_turns(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE builds ADD COLUMN scrubbed_at FLOAT"))
+    connection.execute(text("ALTER TABLE builds ADD COLUMN turn BIGINT"))
 
 
-_STEPS: dict[int, Callable[[Connection], None]] = {2: _note_scrubbing}
+_STEPS: dict[int, Callable[[Connection], None]] = {2: _note_scrubbing_and_turns}
 """What leads to each version from the one before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,19 @@ def test_a_build_that_begins_again_waits_its_turn(catalog: Catalog, life: Life) 
     with catalog.write() as change:
         got = tasks.claim_fair_shard(change, "me")
     assert got is not None and got.subject == SMALL
+
+
+def test_a_clock_that_is_wrong_changes_nothing_about_whose_turn_it_is(
+    catalog: Catalog, life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ahead:
+        now = time.time()
+        ahead.setattr(time, "time", lambda: now + 3600.0)
+        life.building(request(number=1), LARGE, shards=4)
+    life.building(request(number=2), SMALL, shards=4)
+    with catalog.write() as change:
+        got = tasks.claim_fair_shard(change, "me")
+    assert got is not None and got.subject == LARGE
 
 
 def test_builds_can_be_passed_over(catalog: Catalog, life: Life) -> None:

@@ -34,6 +34,7 @@ __all__ = ["postgresql"]
 OLDER = Path(__file__).parent / "older"
 OTHER = "d" * 64
 """The content key of the build that is half done."""
+ADDED = ("scrubbed_at", "turn")
 VERSIONS = range(1, schema.SCHEMA_VERSION)
 
 
@@ -91,7 +92,7 @@ def rows_of(url: str, name: str | None = None) -> dict[str, list[tuple[Any, ...]
         place = f"{name}." if name else ""
         found = {
             table: sorted(
-                tuple((key, value) for key, value in row._mapping.items() if key != "scrubbed_at")
+                tuple((key, value) for key, value in row._mapping.items() if key not in ADDED)
                 for row in connection.execute(text(f"SELECT * FROM {place}{table}"))
             )
             for table in tables

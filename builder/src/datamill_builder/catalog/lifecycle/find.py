@@ -98,10 +98,17 @@ def public_url(connection: Connection) -> str | None:
     return connection.scalar(select(meta.c.value).where(meta.c.key == "public_url"))
 
 
+def next_turn(change: Transaction) -> int:
+    """Return the turn of a build that begins now: after all that have begun, by no clock."""
+    return (change.connection.scalar(select(func.max(builds.c.turn))) or 0) + 1
+
+
 def builds_before(connection: Connection, build: Row[Any] | None) -> int:
     """Return how many unfinished builds began before this one; all, where there is none yet."""
     query = select(func.count()).where(builds.c.state.in_(ACTIVE_BUILDS))
-    if build is not None:
-        began = func.coalesce(builds.c.started_at, builds.c.created_at)
-        query = query.where(began < (build.started_at or build.created_at))
+    if build is not None and build.turn is not None:
+        query = query.where(func.coalesce(builds.c.turn, 0) < build.turn)
+    elif build is not None:
+        older = builds.c.created_at < build.created_at
+        query = query.where(or_(builds.c.turn.is_not(None), older))
     return connection.scalar(query) or 0

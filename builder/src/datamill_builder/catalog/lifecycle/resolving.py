@@ -17,6 +17,7 @@ from datamill_builder.catalog.lifecycle.find import (
     hold_aliases,
     hold_build,
     hold_dataset,
+    next_turn,
 )
 from datamill_builder.catalog.lifecycle.making import pack_when_complete
 from datamill_builder.catalog.lifecycle.results import (
@@ -112,6 +113,7 @@ def plan_done(
         records_estimate=records,
         shards=len(rows),
         started_at=time.time(),
+        turn=next_turn(change),
     )
     build = find_build(change.connection, key)
     assert build is not None
@@ -138,6 +140,7 @@ def build_again(change: Transaction, content_key: str) -> None:
         message=None,
         retryable=None,
         started_at=time.time(),
+        turn=next_turn(change),
         ended_at=None,
     )
     if not planned:
