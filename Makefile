@@ -34,7 +34,7 @@ SEED ?= 1
 
 soak: setup ## faults at random for MINUTES=n, as SEED=n says; goes into docs/faults.md
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED) $(SOAK_ARGS)
-	@$(BIN)/python -m tests.faults.report
+	@$(BIN)/python -m tests.faults.report --runs
 
 test-brokers: setup ## the tests of broker and flows on this RabbitMQ and on newer ones
 	@$(BIN)/python scripts/brokers.py $(PARALLEL) -m "not long" $(PYTEST_ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -24,6 +25,8 @@ from tests.support.clock import ShiftedClock
 from tests.support.proc import catches
 from tests.support.toy import make_toy, write_items
 from tests.support.vhosts import per_queue
+
+log = logging.getLogger("soak")
 
 BUILDERS = 2
 LEASE_SECS = 6.0
@@ -217,6 +220,9 @@ class Service(threading.Thread):
             if per_queue(self.node, self.url, "consumers").get(REQUESTS_QUEUE):
                 return False
             time.sleep(1.0)
+        log.info(
+            "          nobody consumes %.0f s after: the broker is started anew", _CONSUMING_SECS
+        )
         self.node.kill()
         self.node.start()
         return True
