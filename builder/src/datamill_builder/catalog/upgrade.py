@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from datamill_builder.catalog.errors import (
     CatalogUnavailable,
     primary_code,
 )
+from datamill_builder.store import sync
 
 log = logging.getLogger(__name__)
 
@@ -144,20 +144,12 @@ def _keep_file(connection: Connection, version: int) -> str:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
         shutil.copymode(path, part)
-        _sync(part)
+        sync(part)
         part.replace(kept)
-        _sync(kept.parent)
+        sync(kept.parent)
     finally:
         part.unlink(missing_ok=True)
     return str(kept)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _keep_schema(connection: Connection, version: int) -> str:

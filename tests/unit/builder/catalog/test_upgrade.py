@@ -265,7 +265,7 @@ def test_a_full_disk_at_the_backup_may_have_room_again(
     def full(_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(upgrade, "_sync", full)
+    monkeypatch.setattr(upgrade, "sync", full)
     with pytest.raises(CatalogFull, match=r"backup can't be written: .*No space left"):
         Catalog(f"sqlite:///{older_file}")
     monkeypatch.undo()
