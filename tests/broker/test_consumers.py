@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pika
 import pytest
@@ -216,54 +215,66 @@ def slots(url: str, work: Callable[[Delivery], None], hold_secs: float = 300.0) 
     return consumer
 
 
-class Forgotten(SlotConsumer):
-    """One whose first consumers the broker forgets without a word: no cancel, no closed channel."""
-
-    forget = True
-
-    def _subscribe(self, connection: Any) -> None:
-        super()._subscribe(connection)
-        if self.forget:
-            self.forget = False
-            for slot in self._slots:
-                assert slot.channel is not None
-                tag = slot.consumer_tag
-                slot.channel.basic_cancel(tag)
-                slot.consumer_tag = tag
+def declare_anew_at_once(url: str) -> None:
+    """So fast that RabbitMQ 3.10.8 tells no consumer, and delivers into the void from then on."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        for queue in topology.QUEUES:
+            channel.queue_delete(queue.name)
+        topology.declare(channel)
 
 
-def test_a_consumer_that_the_broker_has_forgotten_subscribes_again(
-    broker_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_one_request_in_a_queue_that_was_declared_anew_at_once_is_found(
+    broker_url: str, batches: Batches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datamill.broker.overlooked.LOOK_SECS", 0.2)
-    work = Work()
-    work.go.set()
-    consumer = Forgotten(broker_url, "test slots", topology.SHARDS_QUEUE, 2, work)
-    consumer.start()
-    until(consumer.subscribed.is_set)
-    tickets(broker_url, 6)
-    until(lambda: len(work.done) == 6)
+    monkeypatch.setattr("datamill.broker.batch_consumer.QUIET_SECS", 1.0)
+    consumer = consuming(broker_url, batches)
+    ask(broker_url, b"before")
+    until(lambda: batches.bodies == [b"before"])
+    declare_anew_at_once(broker_url)
+    ask(broker_url, b"after")
+    until(lambda: batches.bodies == [b"before", b"after"])
+    until(lambda: depth(broker_url, topology.REQUESTS_QUEUE) == (0, 1))
     consumer.stop()
     consumer.join(10)
-    assert "the broker has forgotten a consumer" in caplog.text
 
 
-def test_a_consumer_that_has_nothing_to_do_is_not_taken_for_forgotten(
-    broker_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("at_work", [False, True])
+def test_one_ticket_in_a_queue_that_was_declared_anew_at_once_is_found(
+    broker_url: str, at_work: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datamill.broker.overlooked.LOOK_SECS", 0.05)
+    monkeypatch.setattr("datamill.broker.slot_consumer.QUIET_SECS", 1.0)
     work = Work()
     consumer = slots(broker_url, work)
-    tickets(broker_url, 6)
-    until(lambda: len(work.started) == 2)
-    assert not consumer.fatal
-    threading.Event().wait(1.0)  # twenty looks: messages are there, and both slots are at work
+    before = 2 if at_work else 0
+    tickets(broker_url, before)
+    until(lambda: len(work.started) == before)
+    declare_anew_at_once(broker_url)
     work.go.set()
-    until(lambda: len(work.done) == 6)
-    threading.Event().wait(1.0)  # and twenty with an empty queue
+    until(lambda: len(work.done) == before)
+    tickets(broker_url, 1)
+    until(lambda: len(work.done) > before)
+    until(lambda: depth(broker_url, topology.SHARDS_QUEUE) == (0, 2))
     consumer.stop()
     consumer.join(10)
-    assert "forgotten" not in caplog.text
+
+
+def test_consumers_that_wait_for_long_lose_nothing_and_stay_subscribed(
+    broker_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("datamill.broker.slot_consumer.QUIET_SECS", 0.0)  # anew at every turn
+    work = Work()
+    work.go.set()
+    consumer = slots(broker_url, work)
+    for round_number in range(1, 31):
+        tickets(broker_url, 3)
+        until(lambda wanted=3 * round_number: len(work.done) >= wanted)
+        assert consumer.subscribed.is_set()
+    until(lambda: depth(broker_url, topology.SHARDS_QUEUE)[0] == 0)
+    consumer.stop()
+    consumer.join(10)
+    assert {int(body) for body in work.done} == {0, 1, 2}
+    assert not caplog.records
 
 
 def test_each_slot_has_one_piece_of_work_at_a_time(broker_url: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Set
+from collections.abc import Callable
 from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from datamill.broker.consumer import Consumer, Delivery, received
+from datamill.broker.consumer import QUIET_SECS, Consumer, Delivery, received
 from datamill.broker.pauses import backoff
 from datamill.errors import DatamillError
 from datamill.request import MAX_MESSAGE_BYTES
@@ -42,7 +42,7 @@ class BatchConsumer(Consumer):
         self._max_body_bytes = max_body_bytes
         self._handle_batch = handle
         self._batch: list[Delivery] = []
-        self._received = 0
+        self._quiet_since = 0.0
         self._failures = 0
         self._handle_at = 0.0
         self._channel: BlockingChannel | None = None
@@ -50,6 +50,10 @@ class BatchConsumer(Consumer):
     def _subscribe(self, connection: BlockingConnection) -> None:
         self._batch = []
         self._failures, self._handle_at = 0, 0.0
+        self._listen(connection)
+
+    def _listen(self, connection: BlockingConnection) -> None:
+        self._quiet_since = time.monotonic()
         self._channel = self._watched(connection.channel())
         self._channel.basic_qos(prefetch_count=self._prefetch)
         self._channel.basic_consume(self._queue_name, self._on_message)
@@ -57,21 +61,26 @@ class BatchConsumer(Consumer):
     def _channels_open(self) -> bool:
         return self._channel is not None and self._channel.is_open
 
-    def _waiting(self) -> Set[Hashable]:
-        return frozenset() if self._batch else frozenset({self._received})
-
     def _on_message(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        self._received += 1
+        self._quiet_since = time.monotonic()
         if len(body) > self._max_body_bytes:
             log.warning("%s: a message of %d bytes was refused unread", self.name, len(body))
             channel.basic_reject(method.delivery_tag, requeue=False)
             return
         self._batch.append(received(method, properties, body))
 
-    def _turn(self) -> None:
-        if not self._batch or self._channel is None or time.monotonic() < self._handle_at:
+    def _turn(self, connection: BlockingConnection) -> None:
+        now = time.monotonic()
+        if self._channel is None or not self._channel.is_open:
             return
-        batch = self._batch
+        if self._batch:
+            if now >= self._handle_at:
+                self._settle(self._channel, self._batch)
+        elif now - self._quiet_since > QUIET_SECS:
+            self._channel.close()
+            self._listen(connection)
+
+    def _settle(self, channel: BlockingChannel, batch: list[Delivery]) -> None:
         try:
             verdicts = self._verdicts(batch)
         except DatamillError as error:
@@ -83,13 +92,13 @@ class BatchConsumer(Consumer):
             return
         self._batch, self._failures = [], 0
         if all(verdicts):
-            self._channel.basic_ack(batch[-1].tag, multiple=True)
+            channel.basic_ack(batch[-1].tag, multiple=True)
             return
         for delivery, done in zip(batch, verdicts, strict=True):
             if done:
-                self._channel.basic_ack(delivery.tag)
+                channel.basic_ack(delivery.tag)
             else:
-                self._channel.basic_reject(delivery.tag, requeue=False)
+                channel.basic_reject(delivery.tag, requeue=False)
 
     def _verdicts(self, batch: list[Delivery]) -> list[bool]:
         try:

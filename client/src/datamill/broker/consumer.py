@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Set
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,6 @@ from pika.exceptions import AMQPError
 
 from datamill import topology
 from datamill.broker.connection import connect, translated
-from datamill.broker.overlooked import Overlooked
 from datamill.broker.pauses import Pauses
 from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
 
@@ -28,6 +27,15 @@ log = logging.getLogger(__name__)
 
 TURN_SECS = 0.5
 """How long the network is waited for at a time."""
+
+QUIET_SECS = 15.0
+"""After how long without a delivery a consumer gets a new channel.
+
+When a quorum queue is deleted and declared again at once, RabbitMQ (seen on 3.10.8) tells nobody:
+the connection and the channel stay open, no consumer is cancelled, and the broker goes on to
+deliver on a channel that drops what comes. The queue then shows a consumer, and no message that
+is ready: no question finds it. Once the channel closes, all of it goes to the new one.
+"""
 
 
 @dataclass(frozen=True)
@@ -90,21 +98,18 @@ class Consumer(threading.Thread, ABC):
                 topology.declare(channel)
                 self._lost = False
                 self._connection = connection
-                overlooked = Overlooked(channel, self._queue_name)
                 self._subscribe(connection)
                 self.subscribed.set()
                 self._pauses.worked()
                 while not self._stopping.is_set():
                     connection.process_data_events(TURN_SECS)
-                    self._turn()
+                    self._turn(connection)
                     if self._lost:
                         self._on_broken()
                         raise _Resubscribe("the broker cancelled a consumer")
                     if not self._channels_open():
                         self._on_broken()
                         raise _Resubscribe("the broker closed a channel")
-                    if overlooked.look(self._waiting()):
-                        raise _Resubscribe("the broker has forgotten a consumer")
                 self._drain(connection)
             finally:
                 self._connection = None
@@ -142,12 +147,8 @@ class Consumer(threading.Thread, ABC):
     @abstractmethod
     def _channels_open(self) -> bool: ...
 
-    def _turn(self) -> None:
+    def _turn(self, connection: BlockingConnection) -> None:
         """Do what is due after each look at the network."""
-
-    def _waiting(self) -> Set[Hashable]:
-        """Return who waits for a delivery, as `Overlooked.look` wants it."""
-        return frozenset()
 
     def _on_broken(self) -> None:
         """Learn from a channel or a consumer that the broker has ended."""

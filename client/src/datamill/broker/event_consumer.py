@@ -62,7 +62,7 @@ class EventConsumer(Consumer):
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self._batch.append(received(method, properties, body))
 
-    def _turn(self) -> None:
+    def _turn(self, _connection: BlockingConnection) -> None:
         batch, self._batch = self._batch, []
         if batch:
             self._handle_batch(batch)

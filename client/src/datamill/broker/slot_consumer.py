@@ -6,14 +6,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Hashable, Set
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from datamill.broker.consumer import TURN_SECS, Consumer, Delivery, received
+from datamill.broker.consumer import QUIET_SECS, TURN_SECS, Consumer, Delivery, received
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class _Slot:
     delivery: Delivery | None = None
     busy: bool = False
     busy_since: float = 0.0
-    received: int = 0
+    quiet_since: float = 0.0
 
 
 class SlotConsumer(Consumer):
@@ -90,20 +90,23 @@ class SlotConsumer(Consumer):
 
     def _subscribe(self, connection: BlockingConnection) -> None:
         for slot in self._slots:
-            slot.channel = self._watched(connection.channel())
-            slot.channel.basic_qos(prefetch_count=1)
-            slot.delivery = slot.consumer_tag = None
-            if not slot.busy:
-                self._listen(slot)
+            self._open(slot, connection)
+
+    def _open(self, slot: _Slot, connection: BlockingConnection) -> None:
+        slot.channel = self._watched(connection.channel())
+        slot.channel.basic_qos(prefetch_count=1)
+        slot.delivery = slot.consumer_tag = None
+        if not slot.busy:
+            self._listen(slot)
 
     def _listen(self, slot: _Slot) -> None:
+        slot.quiet_since = time.monotonic()
         if slot.channel is None or slot.consumer_tag or self._stopping.is_set():
             return
 
         def on_message(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
             slot.delivery = received(method, properties, body)
             slot.busy, slot.busy_since = True, time.monotonic()
-            slot.received += 1
             slot.inbox.put(slot.delivery)
 
         slot.consumer_tag = slot.channel.basic_consume(self._queue_name, on_message)
@@ -120,20 +123,19 @@ class SlotConsumer(Consumer):
     def _channels_open(self) -> bool:
         return all(slot.channel is not None and slot.channel.is_open for slot in self._slots)
 
-    def _waiting(self) -> Set[Hashable]:
-        return {
-            (slot.index, slot.received)
-            for slot in self._slots
-            if slot.consumer_tag and not slot.busy and not slot.delivery
-        }
-
-    def _turn(self) -> None:
+    def _turn(self, connection: BlockingConnection) -> None:
         now = time.monotonic()
         for slot in self._slots:
-            if slot.delivery and now - slot.busy_since > self._hold_secs:
-                self._release(slot)
-            elif not slot.busy and slot.consumer_tag is None:
+            if slot.delivery:
+                if now - slot.busy_since > self._hold_secs:
+                    self._release(slot)
+            elif slot.busy or slot.channel is None or not slot.channel.is_open:
+                continue
+            elif slot.consumer_tag is None:
                 self._listen(slot)
+            elif now - slot.quiet_since > QUIET_SECS:
+                slot.channel.close()
+                self._open(slot, connection)
 
     def _on_broken(self) -> None:
         """Hold deliveries for a shorter time: they may have been held for longer than allowed."""
