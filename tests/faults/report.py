@@ -46,8 +46,8 @@ What the broker does not come back from by itself within 45 s, its operator help
 counted.
 
 | seed | minutes | faults | requests accepted | answers | downloads verified | builds | \
-changes checked | longest answer, s | broker helped | wrong |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+changes checked | longest answer, s | queues that the broker lost | broker helped | wrong |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -94,7 +94,8 @@ def _soak_line(document: dict[str, Any]) -> str:
         sum(figures["builds"].values()),
         figures["changes in the history"],
         figures["median, 99 %, longest answer (s)"][-1],
-        figures.get("broker started by hand", 0),
+        figures.get("queues lost by the broker", 0),
+        figures.get("broker mended by hand", 0),
         "; ".join(wrong) or "nothing",
     ]
     return "| " + " | ".join(map(str, cells)) + " |\n"

@@ -119,7 +119,7 @@ class Injector:
     def _kill_the_broker(self, fault: PlannedFault) -> None:
         self._service.node.kill()
         time.sleep(fault.secs)  # how long it is away
-        self._service.node.start()
+        self._service.start_the_broker()
         self.by_hand += self._service.look_after_the_broker()
 
     def _stop_the_brokers_application(self, fault: PlannedFault) -> None:
@@ -295,6 +295,7 @@ class Injector:
         self._service.node.start()
         with contextlib.suppress(NodeFailed):
             self._service.node.ctl("start_app")
+        self._service.start_the_broker()
         self.by_hand += self._service.look_after_the_broker()
         self._service.node.ctl("set_vm_memory_high_watermark", "absolute", "512MB")
         self._set_timeout(1_800_000)

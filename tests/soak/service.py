@@ -19,6 +19,8 @@ from datamill_builder.catalog import Catalog
 from datamill_builder.store import Store
 from datamill_producer.rabbitmq import PrivateNode, ensure_installation
 from datamill_producer.rabbitmq.ports import kept_ports
+from datamill_producer.up.brokers import declare
+from datamill_producer.up.lost_queues import declare_lost_queues_anew
 from tests.soak.asking import DATASETS
 from tests.soak.network import Forwarder
 from tests.support.clock import ShiftedClock
@@ -114,6 +116,8 @@ class Service(threading.Thread):
         self.node = PrivateNode(folder / "node", ensure_installation(log=print))
         self.node.start()
         self.url = self.node.add_vhost("soak")
+        self.lost_queues = 0
+        """How often RabbitMQ lost one, and what was in it."""
         parts = urlsplit(self.url)
         assert parts.port is not None
         self.network = Forwarder(parts.port)
@@ -209,23 +213,31 @@ class Service(threading.Thread):
     def _serves(self) -> bool:
         return "serving at" in self.logs()
 
-    def look_after_the_broker(self) -> bool:
-        """Start the broker anew, as its operator would, if it does not let anybody consume.
+    def start_the_broker(self) -> None:
+        """Start it as `datamill up` does."""
+        self.node.start()
+        self._mend()
 
-        RabbitMQ 3.10.8 may come back from `stop_app` with queues that answer 541 to consumers
-        and take no message, for minutes, on a busy machine. Returns whether it had to be.
-        """
+    def look_after_the_broker(self) -> bool:
+        """Do what its operator would if nobody can consume; return whether it had to be."""
         deadline = time.monotonic() + _CONSUMING_SECS
         while time.monotonic() < deadline:
             if per_queue(self.node, self.url, "consumers").get(REQUESTS_QUEUE):
                 return False
             time.sleep(1.0)
-        log.info(
-            "          nobody consumes %.0f s after: the broker is started anew", _CONSUMING_SECS
-        )
-        self.node.kill()
-        self.node.start()
+        if not self._mend():
+            self.node.kill()
+            self.start_the_broker()
+        log.info("          nobody consumed %.0f s after: the broker was mended", _CONSUMING_SECS)
         return True
+
+    def _mend(self) -> bool:
+        declare(self.url)
+        lost = declare_lost_queues_anew(self.url)
+        self.lost_queues += len(lost)
+        if lost:
+            log.info("          the broker had lost %s", ", ".join(lost))
+        return bool(lost)
 
     def close(self) -> dict[str, int]:
         """End everything in order; return the parts' exit codes."""

@@ -99,7 +99,8 @@ def judge(
     verdict.figures["faults"] = sum(injector.injected.values())
     verdict.figures["faults by kind"] = dict(sorted(injector.injected.items()))
     verdict.figures["without a victim"] = sum(injector.without_victim.values())
-    verdict.figures["broker started by hand"] = injector.by_hand
+    verdict.figures["queues lost by the broker"] = service.lost_queues
+    verdict.figures["broker mended by hand"] = injector.by_hand
     verdict.figures["starts of parts"] = {part.name: part.starts for part in service.parts}
     return verdict
 

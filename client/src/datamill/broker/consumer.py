@@ -11,12 +11,13 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ConnectionClosedByBroker
 
 from datamill import topology
 from datamill.broker.connection import connect, translated
@@ -36,6 +37,8 @@ the connection and the channel stay open, no consumer is cancelled, and the brok
 deliver on a channel that drops what comes. The queue then shows a consumer, and no message that
 is ready: no question finds it. Once the channel closes, all of it goes to the new one.
 """
+
+_INTERNAL_ERROR = 541
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class Consumer(threading.Thread, ABC):
                 topology.declare(channel)
                 self._lost = False
                 self._connection = connection
-                self._subscribe(connection)
+                with self._told_when_lost():
+                    self._subscribe(connection)
                 self.subscribed.set()
                 self._pauses.worked()
                 while not self._stopping.is_set():
@@ -115,6 +119,20 @@ class Consumer(threading.Thread, ABC):
                 self._connection = None
                 if connection.is_open:
                     connection.close()
+
+    @contextmanager
+    def _told_when_lost(self) -> Iterator[None]:
+        """Say what to do about a queue that is listed and has nothing behind it any more."""
+        try:
+            yield
+        except ConnectionClosedByBroker as error:
+            if error.reply_code != _INTERNAL_ERROR:
+                raise
+            raise BrokerUnavailable(
+                f"the broker can't read its queue {self._queue_name} ({error.reply_code} "
+                f"{error.reply_text}); if it stays so, it has lost the queue: delete it there, "
+                "and it is declared again"
+            ) from error
 
     def _watched(self, channel: BlockingChannel) -> BlockingChannel:
         channel.add_on_cancel_callback(self._on_lost)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from datamill import topology
 from datamill.broker import connect, translated
 from datamill_producer.rabbitmq import PrivateNode, ensure_installation
+from datamill_producer.up.lost_queues import declare_lost_queues_anew
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class PrivateBroker:
         log.info("starting RabbitMQ, which takes some seconds")
         self._node.start()
         declare(self._node.url)
+        declare_lost_queues_anew(self._node.url)
         log.info(
             "RabbitMQ runs on %s; its log is %s", place(self.url), self._folder / "console.log"
         )
