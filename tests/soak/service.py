@@ -48,6 +48,7 @@ class Part:
         self._guard = threading.Lock()
         self._failpoint: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
+        self._told: subprocess.Popen[bytes] | None = None
         self.starts = 0
         self.bad_exits: list[int] = []
         """Exit codes of ends that no signal explains."""
@@ -83,9 +84,15 @@ class Part:
                 self.process.send_signal(number)
 
     def tell_to_stop(self) -> None:
-        """Send SIGTERM, once it is up so far that it listens: before, it has done nothing yet."""
-        while self.process is not None and self.process.poll() is None:
-            if catches(self.process.pid, signal.SIGTERM):
+        """Send SIGTERM, once it is up so far that it listens: before, it has done nothing yet.
+
+        Not a second time: that would end it at once, with 130.
+        """
+        while (process := self.process) is not None and process.poll() is None:
+            if self._told is process:
+                return
+            if catches(process.pid, signal.SIGTERM):
+                self._told = process
                 self.send(signal.SIGTERM)
                 return
             time.sleep(_KEEP_SECS)
