@@ -45,7 +45,7 @@ lint: setup ## style, types and the directions of imports
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports
 
-bench: setup ## the measurements of the README
+bench: setup ## measurements, each beside a limit or a peer
 	@for file in benchmarks/[a-z]*.py; do echo "$$file" && $(BIN)/python "$$file" || exit 1; done
 
 lock: ## write the lock files anew; LOCK_ARGS=--upgrade takes newer versions

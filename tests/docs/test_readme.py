@@ -35,6 +35,9 @@ NOT_RUN = {
     'echo "DATAMILL_BROKER_PASSWORD=$(openssl rand -hex 20)" > .env': "for docker compose",
     "docker compose up": "needs Docker; test_compose.py checks compose.yaml",
     "export DATAMILL_BROKER_URL=amqps://datamill:secret@broker.example/datamill": "another machine",
+    "datamill request squares 1.0.0 -o count=100 --wait": (
+        "its environment holds TensorFlow; test_classic_handler.py builds this package and asks"
+    ),
     "datamill builder": "needs the broker of that other machine; the flow tests run builders",
     "DATAMILL_LISTEN=0.0.0.0:8080 DATAMILL_PUBLIC_URL=http://data.example:8080 datamill notifier": (
         "likewise; the flow tests run notifiers"

@@ -1,10 +1,13 @@
 """A handler of the classic contract alone: four methods, TensorFlow in its own environment.
 
-Its source is the one that the README shows.
+The package is the one that the README shows.
 """
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,40 +16,39 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import uv
 
 import datamill
 from tests.docs.readme import README, File, steps
-from tests.support.wheels import make_wheel
 from tests.tensorflow.conftest import Service
 
 BUILD_SECS = 300.0
 """Making the environment is most of it: TensorFlow is a gigabyte."""
 
-# The version that is installed here: so uv's cache has it.
-TENSORFLOW = (
-    f'tensorflow-cpu=={tf.__version__}; sys_platform == "linux" and platform_machine == "x86_64"',
-    f'tensorflow=={tf.__version__}; sys_platform != "linux" or platform_machine != "x86_64"',
-)
-
-
-def source() -> str:
-    """Return the handler that the README shows."""
-    text = README.read_text(encoding="utf-8")
-    (file,) = (s for s in steps(text) if isinstance(s, File) and s.path.startswith("classic/"))
-    return file.text
-
 
 @pytest.fixture(scope="module")
-def wheel(service: Service) -> Path:
+def wheel(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the package that the README shows, built as it says."""
     (service.raw / "squares").mkdir()
-    return make_wheel(
-        service.wheels,
-        "classic-handlers",
-        "1.0.0",
-        {"classic_handlers.py": source()},
-        {"squares": "classic_handlers:SquaresHandler"},
-        TENSORFLOW,
-    )
+    folder = tmp_path_factory.mktemp("checkout")
+    for file in steps(README.read_text(encoding="utf-8")):
+        if isinstance(file, File) and file.path.startswith("classic/"):
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_for_this_machine(file.text), encoding="utf-8")
+    command = [uv.find_uv_bin(), "build", "--quiet", "--wheel", "--out-dir", str(service.wheels)]
+    subprocess.run([*command, "classic"], cwd=folder, check=True)
+    (built,) = service.wheels.glob("classic_handlers-*.whl")
+    return built
+
+
+def _for_this_machine(text: str) -> str:
+    if "tensorflow-cpu" in text:
+        # The version that is installed here: so uv's cache has it.
+        assert f"tensorflow-cpu=={tf.__version__}" in text
+        if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            return text.replace("tensorflow-cpu", "tensorflow")
+    return text
 
 
 @pytest.fixture(scope="module")

@@ -87,8 +87,9 @@ class Attempts:
         elif isinstance(error, HandlerDied | OSError):
             self.try_again(claim, error)
         else:
-            if isinstance(error, HandlerFailed) and error.traceback:
-                log.warning("%s: %s", claim, error.traceback.rstrip())
+            if isinstance(error, HandlerFailed) and error.reason is Reason.HANDLER_ERROR:
+                # Of a config that is refused, where the handler's code does so helps nobody.
+                log.warning("%s: %s", claim, error.traceback.rstrip() or error)
             self.fail(claim, failure_of(error))
 
     def hand_back(self, claim: Claim, error: str | None = None) -> None:

@@ -22,6 +22,11 @@ from datamill_builder.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
+_HINT = (
+    "if {name} is raw data for another handler, the builder's datamill.toml has to say so: "
+    '[datasets.{name}] handler = "…"'
+)
+
 
 class Resolver:
     """Makes dataset ids aliases of builds, and begins builds; for any thread."""
@@ -93,9 +98,11 @@ class Resolver:
                 environment = self._environments.resolve(handler, version)
             except UnknownRelease as error:
                 raw_root = self._bench.settings.raw_folder
-                if configured is None and not error.declared and not (raw_root / name).is_dir():
-                    raise UnknownDataset(_unknown(name, raw_root)) from error
-                raise
+                if configured is not None or error.declared:
+                    raise
+                if (raw_root / name).is_dir():
+                    raise UnknownRelease(f"{error}; {_HINT.format(name=name)}") from error
+                raise UnknownDataset(_unknown(name, raw_root)) from error
             opening = Opening(environment, name, config, configured.raw if configured else None)
             with self._bench.handlers.lend(opening) as opened:
                 return environment, opened.info

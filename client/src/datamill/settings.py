@@ -5,6 +5,7 @@ Read at the edge only (a command, the first call of a client), never at import.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -100,7 +101,8 @@ class Settings(BaseSettings):
     """How much the download cache may hold before the longest unused datasets go."""
 
     log_format: Literal["auto", "text", "json"] = "auto"
-    """Log lines for people or for machines; `auto`: text on a terminal, JSON otherwise."""
+    """Log lines for people or for machines; `auto`: text on a terminal and below
+    `datamill up`, JSON otherwise."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe log lines that are written."""
 
@@ -163,8 +165,22 @@ class Settings(BaseSettings):
         home = Path(
             given.get("home") or os.environ.get("DATAMILL_HOME") or cls.model_fields["home"].default
         )
-        file = TomlConfigSettingsSource(settings_cls, home.expanduser() / SETTINGS_FILE)
+        file = _SettingsFile(settings_cls, home.expanduser() / SETTINGS_FILE)
         return init_settings, env_settings, file
+
+
+class _SettingsFile(TomlConfigSettingsSource):
+    """The home's file. What is misspelled there must not be silently without effect."""
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = super().__call__()
+        known = self.settings_cls.model_fields
+        for name in found:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise ValueError(f"{name} is no setting{hint}")
+        return found
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -173,6 +189,12 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "extra_forbidden":  # only the file's tables forbid what they don't know
+            place = ".".join(str(part) for part in first["loc"])
+            known = ", ".join(DatasetSettings.model_fields)
+            raise SettingsError(
+                f"{SETTINGS_FILE}: {place} is no setting; there are: {known}"
+            ) from error
         name = "_".join(str(part) for part in first["loc"]).upper()
         shown = "" if "url" in name.lower() else f" (it is {first['input']!r})"
         raise SettingsError(f"DATAMILL_{name}: {first['msg']}{shown}") from error

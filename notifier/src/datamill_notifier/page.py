@@ -33,10 +33,13 @@ async function refresh() {
   due = null;
   try {
     const answer = await fetch(location.href);
+    if (!answer.ok) throw answer.status;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const open = new Set([...document.querySelectorAll("details[open]")].map(d => d.id));
     page.querySelectorAll("details").forEach(d => { d.open = open.has(d.id); });
-    document.querySelector("main").replaceWith(page.querySelector("main"));
+    const main = page.querySelector("main");
+    if (!main) throw "another page";
+    document.querySelector("main").replaceWith(main);
     document.querySelector("#stale").hidden = true;
   } catch { document.querySelector("#stale").hidden = false; }
 }
@@ -109,9 +112,13 @@ def _row(view: DatasetView) -> str:
         f"<td>{_shards(view)}</td>"
         f"<td>{view.records_done:,}</td>"
         f"<td>{dataset.waiting}</td>"
-        f"<td>{escape(_moment(dataset.created_at))}<br><small>{view.requests} times</small></td>"
+        f"<td>{escape(_moment(dataset.created_at))}<br><small>{_times(view.requests)}</small></td>"
         f"<td>{_links(view)}</td></tr>"
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _name(view: DatasetView) -> str:

@@ -20,7 +20,7 @@ def config_from(given: str | None, options: Iterable[str]) -> dict[str, Any]:
     for option in options:
         key, equals, value = option.partition("=")
         if not equals or not key:
-            raise click.UsageError(f"-o {option}: write KEY=VALUE, as in -o image_size=[64,64]")
+            raise click.UsageError(f"-o {option}: write KEY=VALUE, as in -o 'image_size=[64,64]'")
         config[key] = _value(value)
     return config
 

@@ -85,6 +85,24 @@ def test_a_bad_value_is_one_line_that_names_the_setting(
     assert "secret" not in text
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("worker = 4", "datamill.toml: worker is no setting; did you mean workers?"),
+        ('[dataset.x]\nhandler = "duts"', "dataset is no setting; did you mean datasets?"),
+        ("xyzzy = 1", "datamill.toml: xyzzy is no setting$"),
+        (
+            '[datasets.x]\nhandlr = "duts"',
+            r"datasets\.x\.handlr is no setting; there are: handler, raw",
+        ),
+    ],
+)
+def test_what_is_misspelled_in_the_file_is_named(home: Path, text: str, said: str) -> None:
+    (home / "datamill.toml").write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        load_settings()
+
+
 def test_a_file_that_is_no_toml(home: Path) -> None:
     (home / "datamill.toml").write_text("this is not toml")
     with pytest.raises(SettingsError, match=r"datamill\.toml"):

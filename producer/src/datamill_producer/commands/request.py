@@ -48,7 +48,7 @@ def request(
 
     \b
     Examples:
-        datamill request duts 1.0.0 -o image_size=[1024,1024] --wait
+        datamill request duts 1.0.0 -o 'image_size=[1024,1024]' --wait
         datamill request duts 1.0.0 --config @duts.json --exec 'python train.py {path}'
     """
     if command is not None and wait is False:
