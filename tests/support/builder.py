@@ -89,6 +89,7 @@ class BuilderProcess:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
+            self.process.send_signal(signal.SIGCONT)  # it may sleep at a failpoint
         return self.process.wait(timeout_secs)
 
     def kill(self) -> None:
