@@ -194,7 +194,7 @@ def test_workers_go_on_and_their_events_wait(
     fault: Fault,
     secs_on: int,
 ) -> None:
-    shards = 6 + 4 * (secs_on // 30)
+    shards = 20 + 4 * (secs_on // 30)  # some of them are made after the alarm is on
     write_items(home / "raw", ["sleep 0.3"] * (4 * shards))
     builder = start_builder(home)
     trainer = client()

@@ -87,10 +87,16 @@ class BuilderProcess:
     def stop(self, timeout_secs: float = 30.0) -> int:
         """End it as an administrator would; return its exit code."""
         assert self.process is not None
+        deadline = time.monotonic() + timeout_secs
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.send_signal(signal.SIGCONT)  # it may sleep at a failpoint
-        return self.process.wait(timeout_secs)
+        while True:
+            self.process.send_signal(signal.SIGCONT)  # it may sleep at a failpoint, or at several
+            try:
+                return self.process.wait(min(0.5, max(0.0, deadline - time.monotonic())))
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    raise
 
     def kill(self) -> None:
         """End it as a power cut would."""
