@@ -29,13 +29,14 @@ _NAME = "datamill: lost queues"
 def declare_lost_queues_anew(url: str, patience_secs: float = PATIENCE_SECS) -> list[str]:
     """Delete the queues that a node has lost, declare them again, and return their names.
 
-    Nothing else is lost by it: who waits for a dataset asks again, and the rest is in the catalog.
+    What lay in them the node has lost already. Work is put back from the catalog; requests that no
+    builder had taken have to be asked again, as who waits with `import datamill` does.
     Raises a `DatamillError` where the broker can't be asked.
     """
     deadline = time.monotonic() + patience_secs
     lost = [queue.name for queue in topology.QUEUES if not _can_be_consumed(url, queue.name)]
     while lost and time.monotonic() < deadline:
-        time.sleep(_LOOK_SECS)
+        time.sleep(_LOOK_SECS)  # nothing tells when a queue is up: it can only be asked again
         lost = [name for name in lost if not _can_be_consumed(url, name)]
     for name in lost:
         log.error("RabbitMQ has lost the queue %s, and what was in it; declaring it anew", name)
