@@ -7,13 +7,10 @@ that what rots on the disk between is noticed here, and only that shard is made 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
-import os
-import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +18,8 @@ from datamill.archive import layout
 from datamill.archive.manifest import Manifest, ManifestShard, Provenance, SkippedItem
 from datamill.errors import DatamillError
 from datamill.failpoint import failpoint
+from datamill_builder.archive_file import ArchiveFile
 from datamill_builder.catalog.lifecycle import ArchiveResult
-from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.metadata import as_json, dataset_info
 from datamill_builder.preview import contact_sheet
 from datamill_builder.recipe import Recipe
@@ -30,11 +27,6 @@ from datamill_builder.store import Store, free_bytes, mark_of
 
 log = logging.getLogger(__name__)
 
-_FIXED_TIME = (1980, 1, 1, 0, 0, 0)
-_MODE = 0o644 << 16
-_UNIX = 3
-_LOCAL_HEADER_BYTES = 30
-_CHUNK_BYTES = 1024 * 1024
 _NAMED_ITEMS = 5
 
 
@@ -75,8 +67,9 @@ def pack(
     _check_room(folder, sum(shard.bytes for shard in shards))
     target = folder / name
     entries = _metadata_entries(content_key, recipe, build, shards, paths)
-    offsets = _write(target, entries, shards, paths, _shard_names(recipe.dataset_name, shards))
-    digest, found = file_sha256(target), target.stat()
+    names = _shard_names(recipe.dataset_name, shards)
+    digest, offsets = _write(target, entries, shards, paths, names)
+    found = target.stat()
     failpoint("pack.synced")
     records = sum(shard.records for shard in shards)
     return ArchiveResult(name, found.st_size, digest, mark_of(found), offsets), records
@@ -185,57 +178,18 @@ def _write(
     shards: Sequence[Any],
     paths: list[Path],
     names: list[str],
-) -> list[int]:
-    """Write the zip; return where each shard's bytes begin in it."""
+) -> tuple[str, list[int]]:
+    """Write the zip; return its SHA-256, and where each shard's bytes begin in it."""
     damaged, offsets = [], []
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+    with ArchiveFile(target) as archive:
         for name, body in entries:
-            archive.writestr(_entry(name, len(body)), body)
+            archive.add(name, body)
         for shard, path, name in zip(shards, paths, names, strict=True):
             failpoint("pack.shard")
-            entry = _entry(name, shard.bytes)
-            if _copy(archive, entry, path) != shard.sha256:
+            offset, digest = archive.add_shard(name, path, shard.bytes)
+            offsets.append(offset)
+            if digest != shard.sha256:
                 damaged.append(shard.number)
-            extra = _extra_bytes(target, entry, archive)
-            offsets.append(entry.header_offset + _LOCAL_HEADER_BYTES + len(name.encode()) + extra)
-    if damaged:
-        raise DamagedShards(damaged)
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
-    return offsets
-
-
-def _entry(name: str, size: int) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, _FIXED_TIME)
-    entry.create_system = _UNIX
-    entry.external_attr = _MODE
-    entry.file_size = size
-    return entry
-
-
-def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> str:
-    digest = hashlib.sha256()
-    with archive.open(entry, "w") as target:
-        for chunk in _chunks(path):
-            digest.update(chunk)
-            target.write(chunk)
-    return digest.hexdigest()
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as source:
-            while chunk := source.read(_CHUNK_BYTES):
-                yield chunk
-    except OSError as error:
-        # What can't be read is damaged too: the digest will differ, and the shard is made again.
-        log.error("%s can't be read: %s", path.name, error)
-
-
-def _extra_bytes(target: Path, entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> int:
-    """Return the length of an entry's extra field, as its local header says (zip64 has one)."""
-    assert archive.fp is not None
-    archive.fp.flush()
-    with target.open("rb") as file:
-        file.seek(entry.header_offset + 28)
-        return int.from_bytes(file.read(2), "little")
+        if damaged:
+            raise DamagedShards(damaged)
+    return archive.sha256, offsets
