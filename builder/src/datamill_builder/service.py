@@ -22,6 +22,7 @@ from datamill_builder.handlers.tools import kill_tools, stop_tools
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Identity, Leases
 from datamill_builder.leftovers import drop_leftovers
+from datamill_builder.places import Places
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
 from datamill_builder.reconciler import Reconciler
@@ -93,7 +94,10 @@ class Builder:
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
         steward = Steward(owner, bench, attempts, self._space, environments)
         self._claims = ShardClaims(owner, bench, environments)
-        worker = ShardWorker(self._claims, bench, attempts, self._space, self._progress)
+        self._places = Places(workers)
+        worker = ShardWorker(
+            self._claims, bench, attempts, self._space, self._places, self._progress
+        )
         self._intake = BatchConsumer(
             broker_url,
             "datamill builder: intake",
@@ -108,7 +112,11 @@ class Builder:
             broker_url, "datamill builder: packers", topology.PACKS_QUEUE, PACKERS, steward.work
         )
         self._shards = SlotConsumer(
-            broker_url, "datamill builder: shards", topology.SHARDS_QUEUE, workers, worker.work
+            broker_url,
+            "datamill builder: shards",
+            topology.SHARDS_QUEUE,
+            workers + max(1, workers // 2),
+            worker.work,
         )
 
     def start(self) -> None:
@@ -154,6 +162,7 @@ class Builder:
             consumer.stop()
         self._space.stop()
         self._claims.stop()
+        self._places.stop()
         deadline = time.monotonic() + self._settings.stop_grace_secs
         for consumer in consumers:
             consumer.join_until(deadline)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from datamill_builder.handlers import answers
 from datamill_builder.handlers.pool import OpenHandler
 from datamill_builder.handlers.process import HandlerProcess
 from datamill_builder.packing import TooManyBadItems, check_bad_share
+from datamill_builder.places import Place, Places
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.recipe import Recipe
 from datamill_builder.shard_claims import ShardClaims
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class ShardWorker:
-    """Makes shards. Its methods are called by as many threads as there are worker processes."""
+    """Makes shards; for several threads, more than there are places for handlers to compute."""
 
     def __init__(
         self,
@@ -41,12 +43,14 @@ class ShardWorker:
         bench: Workbench,
         attempts: Attempts,
         space: DiskSpace,
+        places: Places,
         progress: ProgressTeller,
     ) -> None:
         self._claims = claims
         self._bench = bench
         self._attempts = attempts
         self._space = space
+        self._places = places
         self._progress = progress
 
     def work(self, _delivery: Delivery) -> None:
@@ -54,20 +58,23 @@ class ShardWorker:
         if not self._space.wait(TaskKind.SHARD):
             return  # the builder stops; the task is in the catalog
         try:
-            self._work()
+            with self._places.one() as place:
+                if place is not None:
+                    self._work(place)
         except CatalogUnavailable as error:
             # The builder stops before anything can be written: the lease runs out.
             log.warning("a shard is left as it is: %s", error)
 
-    def _work(self) -> None:
+    def _work(self, place: Place) -> None:
         claim = self._claims.take()
         if claim is None:
             return
-        run = _Run()
+        run = _Run(place)
         try:
             self._attempts.carry_out(claim, lambda mine: self._make(mine, run), on_lost=run.stop)
         finally:
             self._progress.forget(claim.subject, claim.index)
+        place.leave()
         self._claims.make_missing(claim.subject)
 
     def _make(self, claim: Claim, run: _Run) -> None:
@@ -79,40 +86,51 @@ class ShardWorker:
         recipe = Recipe.model_validate_json(build.recipe)
         self._claims.demand(key, recipe.environment)
         began = time.monotonic()
-        with (
-            self._bench.handlers.lend(opening_of(recipe), run.started) as opened,
-            self._bench.store.scratch() as folder,
-        ):
-            try:
-                if recipe.mode == "classic":
+        with self._bench.store.scratch() as folder:
+            if recipe.mode == "classic":
+                with self._handler(recipe, run) as opened:
                     self._commit_classic(claim, opened, folder, began)
-                else:
-                    self._commit_shard(claim, recipe, build, shard, opened, folder, began)
+            else:
+                temporary = folder / "shard.tfrecord"
+                items = read_slice(self._bench.store.plan_path(key, shard.split), shard)
+                with self._handler(recipe, run) as opened:
+                    answer = self._written(claim, opened, items, temporary)
+                written = answers.written(answer, temporary, items)
+                self._commit_shard(claim, recipe, build, written, temporary, began)
+
+    @contextmanager
+    def _handler(self, recipe: Recipe, run: _Run) -> Iterator[OpenHandler]:
+        """Lend a handler, and with it the place where it computes."""
+        with self._bench.handlers.lend(opening_of(recipe), run.started) as opened:
+            try:
+                yield opened
             finally:
                 run.done()
+
+    def _written(
+        self, claim: Claim, opened: OpenHandler, items: list[dict[str, Any]], path: Path
+    ) -> Any:
+        """Have the handler write a shard, and return its answer."""
+        key, index = claim.subject, claim.index
+        return opened.process.call(
+            "shard",
+            content_key=key,
+            items=items,
+            path=str(path),
+            timeout_secs=self._bench.settings.shard_timeout_secs,
+            on_progress=lambda records: self._progress.note(key, index, records),
+        )
 
     def _commit_shard(
         self,
         claim: Claim,
         recipe: Recipe,
         build: Any,
-        shard: Any,
-        opened: OpenHandler,
-        folder: Path,
+        written: answers.Written,
+        temporary: Path,
         began: float,
     ) -> None:
         key, index = claim.subject, claim.index
-        temporary = folder / "shard.tfrecord"
-        items = read_slice(self._bench.store.plan_path(key, shard.split), shard)
-        answer = opened.process.call(
-            "shard",
-            content_key=key,
-            items=items,
-            path=str(temporary),
-            timeout_secs=self._bench.settings.shard_timeout_secs,
-            on_progress=lambda records: self._progress.note(key, index, records),
-        )
-        written = answers.written(answer, temporary, items)
         failpoint("shard.written")
         file = self._bench.store.keep_shard(temporary, key, index, claim.fence)
         secs = time.monotonic() - began
@@ -174,7 +192,8 @@ class ShardWorker:
 class _Run:
     """The handler process of one piece of work, so that another thread can end it."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._lock = threading.Lock()
         self._process: HandlerProcess | None = None
         self._stopped = False
@@ -186,9 +205,10 @@ class _Run:
                 process.stop()
 
     def done(self) -> None:
-        """Leave the process alone from now on: it may be lent for other work."""
+        """Leave the process alone from now on, and its place: it may be lent for other work."""
         with self._lock:
             self._process = None
+        self._place.leave()
 
     def stop(self) -> None:
         with self._lock:

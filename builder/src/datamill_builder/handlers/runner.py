@@ -33,12 +33,15 @@ import resource
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 PROTOCOL = 1
+PROGRESS_SECS = 0.2
+"""How often progress is told at most: a line per record would cost more than it says."""
 MAX_TRACEBACK = 64 * 1024
 
 _ANSWERED_BY = {
@@ -64,6 +67,7 @@ class Runner:
     def __init__(self, answer: Callable[[dict[str, Any]], None]) -> None:
         self._answer = answer
         self._handler: Any = None
+        self._told_at = 0.0
 
     def open(
         self,
@@ -135,7 +139,10 @@ class Runner:
         return [str(Path(path).absolute()) for path in paths]
 
     def _progress(self, records: int) -> None:
-        self._answer({"progress": records})
+        now = time.monotonic()
+        if now - self._told_at >= PROGRESS_SECS:
+            self._told_at = now
+            self._answer({"progress": records})
 
 
 def _load(entry_point: str) -> Any:

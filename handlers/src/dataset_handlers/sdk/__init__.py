@@ -40,7 +40,7 @@ What a builder may call, in a process of the handler's own environment. Values a
 - `plan_items(content_key) -> Iterator[dict]`: the source items in their final order, any prefix a
   fair sample: `key`, `split` ("train" or "validation"), `records` (estimate), `files`, `meta`.
 - `write_shard(items, path, content_key, progress=None) -> dict`: writes the records of these items
-  to one TFRecord file at `path`, which is on the disk when the call returns. Gives `records`,
+  to one TFRecord file at `path`, closed when the call returns. Gives `records`,
   `bytes`, `sha256` (lower-case hex) and `skipped`, a list of `{"key", "reason"}`. Calls
   `progress(records so far)` after each record; the number falls back by the records of an item
   that turns out to be bad. `max_bad_share` is the builder's to hold, over all shards.

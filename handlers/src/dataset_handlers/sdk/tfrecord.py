@@ -36,7 +36,10 @@ def masked_crc(data: bytes) -> int:
 
 
 class TFRecordWriter:
-    """Writes one file and its SHA-256; the file is on the disk when the context ends well."""
+    """Writes one file and its SHA-256.
+
+    It is not synced to the disk: the builder does that while the handler writes the next one.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file = Path(path).open("wb")  # noqa: SIM115 - closed by __exit__
@@ -77,10 +80,7 @@ class TFRecordWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._file:
-            if error is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
+        self._file.close()
 
 
 def first_record(path: str | os.PathLike[str]) -> bytes | None:

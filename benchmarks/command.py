@@ -1,0 +1,21 @@
+"""What every question is asked by when it is run alone: `python -m benchmarks.packing`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from benchmarks.measuring import ROUNDS, Comparison
+
+
+def answer(doc: str | None, measure: Callable[[int], Sequence[Comparison]]) -> NoReturn:
+    """Measure, print a line per comparison, and exit with 1 if one misses its limit."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
+    arguments = parser.parse_args()
+    comparisons = measure(arguments.rounds)
+    for comparison in comparisons:
+        print(comparison.line(), flush=True)
+    sys.exit(0 if all(each.reached for each in comparisons) else 1)
