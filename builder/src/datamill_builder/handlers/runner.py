@@ -129,6 +129,7 @@ class Runner:
 
     def shard(self, content_key: str, items: list[dict[str, Any]], path: str) -> Any:
         """Write one shard."""
+        self._told_at = 0.0
         return self._handler.write_shard(items, path, content_key, self._progress)
 
     def classic(self) -> list[str]:
