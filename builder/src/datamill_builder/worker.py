@@ -81,8 +81,8 @@ class ShardWorker:
         key = claim.subject
         with self._bench.catalog.read() as connection:
             build = lifecycle.find_build(connection, key)
-            shard = lifecycle.find_shards(connection, key)[claim.index]
-        assert build is not None
+            shard = lifecycle.find_shard(connection, key, claim.index)
+        assert build is not None and shard is not None
         recipe = Recipe.model_validate_json(build.recipe)
         self._claims.demand(key, recipe.environment)
         began = time.monotonic()
@@ -147,7 +147,7 @@ class ShardWorker:
                 self._end_if_too_bad(change, recipe, build)
 
         failpoint("shard.kept")
-        self._commit(key, [file], commit)
+        self._commit(claim, [file], commit)
         failpoint("shard.committed")
         log.debug("%s.%d: %d records in %.2f s", key[:12], index, result.records, secs)
 
@@ -163,30 +163,30 @@ class ShardWorker:
     def _commit_classic(
         self, claim: Claim, opened: OpenHandler, folder: Path, began: float
     ) -> None:
-        key = claim.subject
         results, features = write_classic(
             self._bench.store, claim, opened, folder, self._bench.settings, began
         )
         address = self._bench.address()
         self._commit(
-            key,
+            claim,
             [result.file for result in results],
             lambda change: lifecycle.classic_done(change, claim, results, features, address),
         )
 
-    def _commit(self, key: str, files: list[str], change_it: Callable[[Any], None]) -> None:
+    def _commit(self, claim: Claim, files: list[str], change_it: Callable[[Any], None]) -> None:
         try:
             self._bench.changes.make(change_it)
         except StaleFence:
-            if self._is_committed(key, files[0]):
+            if self._is_committed(claim, files[0]):
                 return  # the catalog went away just when it had said so
             for file in files:
-                self._bench.store.drop_shard(key, file)
+                self._bench.store.drop_shard(claim.subject, file)
             raise
 
-    def _is_committed(self, key: str, file: str) -> bool:
+    def _is_committed(self, claim: Claim, file: str) -> bool:
         with self._bench.catalog.read() as connection:
-            return any(shard.file == file for shard in lifecycle.find_shards(connection, key))
+            shard = lifecycle.find_shard(connection, claim.subject, claim.index)
+        return shard is not None and shard.file == file
 
 
 class _Run:

@@ -13,6 +13,9 @@ from datamill_builder.catalog.states import ACTIVE_BUILDS
 # Written once: putting a statement together takes longer than SQLite takes to answer it.
 _DATASET = select(datasets).where(datasets.c.dataset_id == bindparam("dataset_id"))
 _BUILD = select(builds).where(builds.c.content_key == bindparam("content_key"))
+_SHARD = select(shards).where(
+    shards.c.content_key == bindparam("content_key"), shards.c.number == bindparam("number")
+)
 _ALIASES = (
     select(datasets.c.dataset_id)
     .where(datasets.c.content_key == bindparam("content_key"))
@@ -76,6 +79,11 @@ def find_shards(connection: Connection, content_key: str) -> list[Row[Any]]:
         select(shards).where(shards.c.content_key == content_key).order_by(shards.c.number)
     )
     return list(rows)
+
+
+def find_shard(connection: Connection, content_key: str, number: int) -> Row[Any] | None:
+    """Return the row of one shard of a build."""
+    return connection.execute(_SHARD, {"content_key": content_key, "number": number}).first()
 
 
 def finished(connection: Connection, content_key: str) -> tuple[int, int]:
