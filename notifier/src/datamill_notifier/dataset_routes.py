@@ -11,7 +11,7 @@ from aiohttp import web
 from sqlalchemy import Row
 
 from datamill.archive import MANIFEST, PREVIEW
-from datamill_builder.catalog import lifecycle, views
+from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.views import PublicState
 from datamill_notifier import documents, looking
@@ -184,5 +184,5 @@ def _build_and_shard(
             return None, None
         return (
             lifecycle.find_build(connection, dataset.content_key),
-            views.find_shard(connection, dataset.content_key, index),
+            lifecycle.find_shard(connection, dataset.content_key, index),
         )

@@ -207,13 +207,6 @@ def logged_requests(connection: Connection, which: LogFilter, limit: int) -> lis
     ]
 
 
-def find_shard(connection: Connection, content_key: str, index: int) -> Row[Any] | None:
-    """Return the row of one shard."""
-    return connection.execute(
-        select(shards).where(shards.c.content_key == content_key, shards.c.number == index)
-    ).first()
-
-
 def waiting_for_space(connection: Connection, *subjects: str | None) -> str | None:
     """Return what a task says that waits for room on a disk; of some subjects, where given."""
     query = select(tasks.c.error).where(_WAITS_FOR_SPACE).order_by(tasks.c.task_id).limit(1)
