@@ -2,96 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from PIL import Image
 
 import datamill
-from datamill.events import Accepted, Event, Failed, Planned, Reason, ShardDone
+from datamill.events import Accepted, Event, Failed, Reason, ShardDone
 from datamill.request import Request
-from datamill.sessions import close_sessions
-from tests.support.archives import CONTENT_KEY, TEXT_FEATURES, PackedArchive, example, pack
+from tests.support.archives import PackedArchive, pack
 from tests.support.file_server import FileServer
 from tests.support.played_builder import Answer, PlayedBuilder
+from tests.tensorflow.every_feature import PIXELS, every_feature
+from tests.tensorflow.playing import (
+    SPLITS,
+    TRAIN,
+    VALIDATION,
+    environment,
+    planned,
+    play,
+    ready,
+    server,
+    shard_done,
+)
 
-SPLITS = {
-    "train": [[example(number=10 * s + n, text=b"t%d" % n) for n in range(5)] for s in range(4)],
-    "validation": [[example(number=100 + n, text=b"v") for n in range(3)] for _ in range(2)],
-}
-TRAIN = [10 * shard + n for shard in range(4) for n in range(5)]
-VALIDATION = [100, 101, 102] * 2
-
-
-@pytest.fixture
-def environment(broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("DATAMILL_BROKER_URL", broker_url)
-    monkeypatch.setenv("DATAMILL_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DATAMILL_CACHE", str(tmp_path / "cache"))
-    yield tmp_path / "cache"
-    close_sessions()
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
-
-
-@pytest.fixture
-def play(environment: Path, broker_url: str) -> Iterator[Callable[[Answer], PlayedBuilder]]:
-    with ExitStack() as stack:
-        yield lambda answer: stack.enter_context(PlayedBuilder(broker_url, answer))
-
-
-@pytest.fixture
-def ready(
-    play: Callable[[Answer], PlayedBuilder], server: FileServer
-) -> Callable[[PackedArchive], datamill.Dataset]:
-    """Ask for a dataset whose archive is ready."""
-
-    def start(archive: PackedArchive) -> datamill.Dataset:
-        server.add(f"/datasets/{archive.name}", archive.body)
-        play(lambda request, _id: [archive.ready(request.dataset_id, server.url)])
-        return datamill.request_dataset("toy", "1.0.0", {})
-
-    return start
-
-
-def planned(dataset_id: str, archive: PackedArchive, **changes: Any) -> Planned:
-    fields: dict[str, Any] = {
-        "content_key": CONTENT_KEY,
-        "config": {},
-        "features": TEXT_FEATURES,
-        "records": 26,
-        "shards": len(archive.manifest.shards),
-    }
-    return Planned(dataset_id=dataset_id, **(fields | changes))
-
-
-def shard_done(
-    dataset_id: str, archive: PackedArchive, index: int, server: FileServer
-) -> ShardDone:
-    shard = archive.manifest.shards[index]
-    path = f"/datasets/{dataset_id}/shards/{index}"
-    return ShardDone(
-        dataset_id=dataset_id,
-        index=index,
-        shards=len(archive.manifest.shards),
-        split=shard.split,
-        url=server.add(path, archive.shards[shard.file]),
-        bytes=shard.bytes,
-        sha256=shard.sha256,
-        records=shard.records,
-    )
+__all__ = ["environment", "play", "ready", "server"]
 
 
 def numbers(dataset: Any) -> list[int]:
@@ -207,53 +147,10 @@ def test_a_failing_build_ends_the_training(
         list(records)
 
 
-def _jpeg(pixels: np.ndarray[Any, Any]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=100, subsampling=0)
-    return buffer.getvalue()
-
-
-def _png(pixels: np.ndarray[Any, Any]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def test_every_kind_of_feature_is_decoded_as_tensorflow_datasets_does(
     ready: Callable[[PackedArchive], datamill.Dataset], tmp_path: Path
 ) -> None:
-    f = tfds.features
-    features = f.FeaturesDict(
-        {
-            "image": f.Image(shape=(None, None, 3), encoding_format="jpeg"),
-            "mask": f.Image(shape=(None, None, 1), encoding_format="png"),
-            "label": f.ClassLabel(names=["ants", "bees"]),
-            "one_hot": f.Tensor(shape=(2,), dtype=np.float32),
-            "small": f.Tensor(shape=(2, 2), dtype=np.uint8),
-            "points": f.Tensor(shape=(None, 2), dtype=np.float32),
-            "flag": f.Scalar(np.bool_),
-            "count": f.Scalar(np.int32),
-            "words": f.Tensor(shape=(2,), dtype=np.str_),
-            "text": f.Text(),
-            "inner": {"deep": f.Scalar(np.int64)},
-        }
-    )
-    pixels = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
-    value = {
-        "image": _write(tmp_path / "i.jpg", _jpeg(pixels)),
-        "mask": _write(tmp_path / "m.png", _png(pixels[:, :, 0])),
-        "label": "bees",
-        "one_hot": np.array([0, 1], np.float32),
-        "small": np.array([[1, 2], [3, 255]], np.uint8),
-        "points": np.array([[1, 2], [3, 4], [5, 6]], np.float32),
-        "flag": True,
-        "count": -7,
-        "words": ["a", "b"],
-        "text": "Bär",
-        "inner": {"deep": 2**40},
-    }
-    serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
-    record = serializer.serialize_example(features.encode_example(value))
+    record, features = every_feature(tmp_path)
     dataset = ready(pack({"train": [[record]]}, features=features.to_json()))
     decoded = next(iter(dataset.as_dataset()))
     expected = features.deserialize_example(record)
@@ -266,15 +163,10 @@ def test_every_kind_of_feature_is_decoded_as_tensorflow_datasets_does(
     for ours, theirs in zip(*flat, strict=True):
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
         assert np.array_equal(ours.numpy(), theirs.numpy())
-    assert np.array_equal(decoded["mask"][:, :, 0], pixels[:, :, 0])
+    assert np.array_equal(decoded["mask"][:, :, 0], PIXELS[:, :, 0])
     spec = dataset.as_dataset().element_spec
     assert spec["image"] == tf.TensorSpec((None, None, 3), tf.uint8)
     assert spec["points"] == tf.TensorSpec((None, 2), tf.float32)
-
-
-def _write(path: Path, body: bytes) -> str:
-    path.write_bytes(body)
-    return str(path)
 
 
 @pytest.mark.parametrize("installed", [True, False])

@@ -17,6 +17,7 @@ from datamill.environment import settings_in_force
 from datamill.errors import Gone, NotCached, RequestFailed, ServiceUnavailable, WaitTimeout
 from datamill.events import Event, Ready
 from datamill.progress import ProgressView, progress_view
+from datamill.reading import ReadingOptions
 from datamill.request import Request
 from datamill.runfile import Service, find_service
 from datamill.session import PATIENCE_SECS
@@ -138,23 +139,44 @@ class Dataset:
         batch_size: int | None = None,
         shuffle: bool | int = False,
         repeat: bool | int = False,
+        streaming: bool = True,
         use_handler: bool = False,
     ) -> tf.data.Dataset[Any]:
         """Return a `tf.data.Dataset` of decoded, typed features.
 
-        Before `wait` it starts on the first shards while the rest is built; the order of records
-        is the same either way. `shuffle` may be the buffer's size in records, `repeat` a number
-        of epochs; True means 10,000 records, and for ever.
+        Before `wait` it starts on the first shards while the rest is built, and reads from the
+        disk from the second epoch on; the order of records is the same either way.
+        `streaming=False` waits for all of it first. `shuffle` may be the buffer's size in records,
+        `repeat` a number of epochs; True means 10,000 records, and for ever.
 
         `use_handler`: what the handler's own `tf_records_mapper` makes of the files; its package
         must be installed here. It batches by itself.
         """
         from datamill import tf_data
 
-        options = tf_data.Options(batch_size=batch_size, shuffle=shuffle, repeat=repeat)
+        options = ReadingOptions(batch_size, shuffle, repeat, streaming)
         if use_handler:
             return tf_data.by_handler(self, split, options)
         return tf_data.by_features(self, split, options)
+
+    def as_numpy(
+        self,
+        split: str = "train",
+        *,
+        batch_size: int | None = None,
+        shuffle: bool | int = False,
+        repeat: bool | int = False,
+        streaming: bool = True,
+    ) -> Iterator[dict[str, Any]]:
+        """Return an iterator over dicts of NumPy arrays, for a training without TensorFlow.
+
+        Options, order and early start are those of `as_dataset`. Images are uint8
+        `[height, width, channels]` in the order red, green, blue.
+        """
+        from datamill import numpy_data
+
+        options = ReadingOptions(batch_size, shuffle, repeat, streaming)
+        return numpy_data.read(self, split, options)
 
     # --- asking ---
 

@@ -137,6 +137,10 @@ class TensorFlowMissing(DatamillError):
     """TensorFlow is not installed: `pip install 'datamill[tensorflow]'`."""
 
 
+class NumPyMissing(DatamillError):
+    """NumPy or OpenCV is not installed: `pip install 'datamill[numpy]'`."""
+
+
 def first_line(error: BaseException | Any) -> str:
     """Return the first line of an error's text, or its type's name where it has none."""
     text = str(error).strip()

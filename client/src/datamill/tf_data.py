@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datamill.early import known_features, split_files
 from datamill.errors import DatamillError, NotCached, TensorFlowMissing
 from datamill.features import Feature, parse_features
+from datamill.reading import ReadingOptions
 
 if TYPE_CHECKING:
     from datamill.dataset import Dataset
@@ -20,29 +20,18 @@ log = logging.getLogger(__name__)
 HANDLERS_GROUP = "datamill.handlers"
 """The entry points by which a handler package declares its handlers."""
 
-_SHUFFLE_RECORDS = 10_000
 _STORED_AS_FLOAT = ("float16", "bfloat16", "float32", "float64")
 
 
-@dataclass(frozen=True)
-class Options:
-    """How records become a training's input."""
-
-    batch_size: int | None = None
-    """Records per batch; None: no batches."""
-    shuffle: bool | int = False
-    """The shuffle buffer, in records; True: 10,000."""
-    repeat: bool | int = False
-    """Epochs; True: for ever."""
-
-
-def by_features(dataset: Dataset, split: str, options: Options) -> Any:
+def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
     """Return a `tf.data.Dataset` of one dict per record, decoded as features.json says.
 
     image: uint8 `[height, width, channels]`; class label: int64; tensor and scalar: their type
     and shape; text: string.
     """
     tf = _tensorflow()
+    if not options.streaming:
+        dataset.wait()
     features = parse_features(known_features(dataset))
 
     def paths() -> Iterator[str]:
@@ -57,14 +46,13 @@ def by_features(dataset: Dataset, split: str, options: Options) -> Any:
     if known is not None:
         # Keras shows how far an epoch is, and does not warn that the data ran out at its end.
         records = records.apply(tf.data.experimental.assert_cardinality(known))
-    if options.shuffle:
-        size = _SHUFFLE_RECORDS if options.shuffle is True else options.shuffle
-        records = records.shuffle(size)
+    if options.shuffle_records:
+        records = records.shuffle(options.shuffle_records)
     decoded = records.map(
         _decoder(tf, features), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    if options.repeat:
-        decoded = decoded.repeat(None if options.repeat is True else options.repeat)
+    if options.epochs != 1:
+        decoded = decoded.repeat(options.epochs)
     if options.batch_size:
         decoded = decoded.batch(options.batch_size)
     return decoded.prefetch(tf.data.AUTOTUNE)
@@ -78,7 +66,7 @@ def _known_records(dataset: Dataset, split: str) -> int | None:
         return None
 
 
-def by_handler(dataset: Dataset, split: str, options: Options) -> Any:
+def by_handler(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
     """Return what the handler's `tf_records_mapper` makes of a split's files.
 
     Raises `DatamillError` if no package here has the handler; `ValueError` for options that
@@ -91,8 +79,8 @@ def by_handler(dataset: Dataset, split: str, options: Options) -> Any:
     folder = dataset.wait()
     handler = handler_class(dict(dataset.manifest.config), str(folder))
     mapped = handler.tf_records_mapper(list(split_files(dataset, split)))
-    if options.repeat:
-        mapped = mapped.repeat(None if options.repeat is True else options.repeat)
+    if options.epochs != 1:
+        mapped = mapped.repeat(options.epochs)
     return mapped
 
 

@@ -42,6 +42,8 @@ from typing import Any, BinaryIO, TextIO
 PROTOCOL = 1
 PROGRESS_SECS = 0.2
 """How often progress is told at most: a line per record would cost more than it says."""
+NICENESS = 10
+"""Handlers take what is left of the processors: a request should be answered at once meanwhile."""
 MAX_TRACEBACK = 64 * 1024
 
 _ANSWERED_BY = {
@@ -310,6 +312,7 @@ def main() -> None:
     """Serve commands until standard input ends."""
     if len(sys.argv) > 1:
         _limit_memory(int(sys.argv[1]))
+    os.nice(NICENESS)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     commands = os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)

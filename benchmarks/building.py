@@ -1,0 +1,58 @@
+"""Records per second of a build, from the request to `ready`, beside the transform alone.
+
+The published example: 1024x1024, crop 800x800, JPEG. The limit is a bare loop of OpenCV's decode,
+resize, crop and encode in as many processes as there are cores, its results thrown away. The
+environment is warm, the raw data known; every round is a build of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import Any
+
+from benchmarks.command import answer
+from benchmarks.measuring import Comparison, in_turns, timed
+from benchmarks.photographs import EXAMPLE_CONFIG, BareLoop, link_classes, published_example
+from benchmarks.service import service
+
+LIMIT = 0.90
+PHOTOGRAPHS = 5000
+
+
+def measure(rounds: int, count: int = PHOTOGRAPHS) -> list[Comparison]:
+    """Build and loop, in turns."""
+    cores = len(os.sched_getaffinity(0))
+    with service(DATAMILL_WORKERS=str(cores)) as running:
+        paths = link_classes(running.raw / "classification", count)
+        client, loop = running.client(), BareLoop(published_example, cores)
+        seeds = itertools.count()
+
+        def build() -> float:
+            config: dict[str, Any] = {**EXAMPLE_CONFIG, "seed": next(seeds)}
+            with timed() as watch:
+                dataset_id = client.ask("classification", "0.1.0", config)
+                event = client.wait(dataset_id, timeout_secs=3600)
+            assert event["event"] == "ready" and event["records"] == count, event
+            return count / watch.secs
+
+        try:
+            ours, bare = in_turns([build, lambda: count / loop.secs(paths)], rounds)
+        finally:
+            loop.close()
+            client.close()
+    return [
+        Comparison(
+            f"build of {count} photographs",
+            "records/s",
+            ours,
+            "OpenCV loop",
+            bare,
+            LIMIT,
+            at_least=True,
+        )
+    ]
+
+
+if __name__ == "__main__":
+    answer(__doc__, measure)
