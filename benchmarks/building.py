@@ -8,13 +8,12 @@ environment is warm, the raw data known; every round is a build of its own.
 from __future__ import annotations
 
 import itertools
-import os
 from typing import Any
 
 from benchmarks.command import answer
 from benchmarks.measuring import Comparison, in_turns, timed
 from benchmarks.photographs import EXAMPLE_CONFIG, BareLoop, link_classes, published_example
-from benchmarks.service import service
+from benchmarks.service import cores, service
 
 LIMIT = 0.90
 PHOTOGRAPHS = 5000
@@ -22,16 +21,15 @@ PHOTOGRAPHS = 5000
 
 def measure(rounds: int, count: int = PHOTOGRAPHS) -> list[Comparison]:
     """Build and loop, in turns."""
-    cores = len(os.sched_getaffinity(0))
-    with service(DATAMILL_WORKERS=str(cores)) as running:
+    with service(DATAMILL_WORKERS=str(cores())) as running:
         paths = link_classes(running.raw / "classification", count)
-        client, loop = running.client(), BareLoop(published_example, cores)
+        client, loop = running.client(), BareLoop(published_example, cores())
         seeds = itertools.count()
 
         def build() -> float:
             config: dict[str, Any] = {**EXAMPLE_CONFIG, "seed": next(seeds)}
             with timed() as watch:
-                dataset_id = client.ask("classification", "0.1.0", config)
+                dataset_id = client.ask("classification", "1.0.0", config)
                 event = client.wait(dataset_id, timeout_secs=3600)
             assert event["event"] == "ready" and event["records"] == count, event
             return count / watch.secs

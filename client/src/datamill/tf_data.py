@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 HANDLERS_GROUP = "datamill.handlers"
 """The entry points by which a handler package declares its handlers."""
 
+_FILES_AHEAD = 2
+"""So many files are fetched while one is read."""
 _STORED_AS_FLOAT = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -39,7 +41,7 @@ def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
 
     files = tf.data.Dataset.from_generator(
         paths, output_signature=tf.TensorSpec(shape=(), dtype=tf.string)
-    )
+    ).prefetch(_FILES_AHEAD)
     # One file after the other: that is what keeps the order of records.
     records = files.flat_map(tf.data.TFRecordDataset)
     known = _known_records(dataset, split)
