@@ -43,10 +43,11 @@ def service(*, notifier: bool = False, **settings: str) -> Iterator[Running]:
     """Run the parts, with the handlers of this checkout, and end them."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datamill-bench-")))
-        (home / "raw").mkdir()
+        for folder in ("raw", "wheels"):
+            (home / folder).mkdir()
         installation = ensure_installation(log=print)
         url = stack.enter_context(PrivateNode(home / "broker", installation)).url
-        given = {"DATAMILL_HANDLER_SOURCES": str(HANDLERS), **settings}
+        given = {"DATAMILL_HANDLER_SOURCES": f"{home}/wheels,{HANDLERS}", **settings}
         if notifier:
             serving = NotifierProcess(home, url).start()
             stack.callback(serving.stop)
