@@ -151,7 +151,7 @@ async def _service(
 def _announce(catalog: Catalog, url: str) -> None:
     """Write down how this notifier is reached: builders put it into events."""
     with catalog.write() as change:
-        upsert(change.connection, meta, {"key": "public_url", "value": url}, ["key"])
+        upsert(change.connection, meta, [{"key": "public_url", "value": url}], ["key"])
 
 
 def _broker_url(settings: Settings) -> str:

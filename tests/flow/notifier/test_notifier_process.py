@@ -80,7 +80,7 @@ def test_an_unknown_option(tmp_path: Path) -> None:
 def test_a_catalog_of_a_newer_version(tmp_path: Path) -> None:
     catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
     with catalog.write() as change:
-        upsert(change.connection, meta, {"key": "schema_version", "value": "9999"}, ["key"])
+        upsert(change.connection, meta, [{"key": "schema_version", "value": "9999"}], ["key"])
     catalog.close()
     process = NotifierProcess(tmp_path)
     process.launch()

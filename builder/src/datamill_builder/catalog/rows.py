@@ -22,10 +22,11 @@ def _insert_new(dialect: str, table: Table) -> Executable:
     return insert(table).on_conflict_do_nothing().returning(*table.primary_key)
 
 
-def upsert(connection: Connection, table: Table, row: dict[str, Any], keys: list[str]) -> None:
-    """Insert a row, or bring the one with its key up to date."""
+def upsert(
+    connection: Connection, table: Table, rows: list[dict[str, Any]], keys: list[str]
+) -> None:
+    """Insert rows, or bring those with their keys up to date; all have the same columns."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    changed = {name: value for name, value in row.items() if name not in keys}
-    connection.execute(
-        insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=changed)
-    )
+    statement = insert(table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)

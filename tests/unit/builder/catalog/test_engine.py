@@ -47,7 +47,7 @@ def message(number: int) -> Outbound:
 
 
 def note(change: Transaction, key: str, value: str = "") -> None:
-    upsert(change.connection, meta, {"key": key, "value": value}, ["key"])
+    upsert(change.connection, meta, [{"key": key, "value": value}], ["key"])
 
 
 def notes(catalog: Catalog) -> dict[str, str]:

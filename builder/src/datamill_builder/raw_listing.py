@@ -1,0 +1,66 @@
+"""Listing raw data: every file once, links followed, in one order on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """A file by its path below the raw folder, with "/", and what changes with its content."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @property
+    def mark(self) -> str:
+        """What the catalog knows a file's content by."""
+        return f"{self.size}-{self.mtime_ns}-{self.inode}"
+
+
+def raw_files(root: Path, folders: list[str] | None = None) -> Iterator[RawFile]:
+    """Yield the files, sorted by path; holds no more than the folders on the way to one.
+
+    A folder that links lead to again is left out, so that none is without end. `folders`: gets
+    the paths of the folders, the root's own as ".".
+    """
+    return _files(str(root), "", set(), [] if folders is None else folders)
+
+
+def _files(
+    folder: str, prefix: str, seen: set[tuple[int, int]], folders: list[str]
+) -> Iterator[RawFile]:
+    identity = Path(folder).stat()
+    if (identity.st_dev, identity.st_ino) in seen:
+        return
+    seen.add((identity.st_dev, identity.st_ino))
+    folders.append(prefix.removesuffix("/") or ".")
+    for entry, is_folder in _entries(folder):
+        if is_folder:
+            yield from _files(entry.path, f"{prefix}{entry.name}/", seen, folders)
+        else:
+            found = entry.stat()
+            yield RawFile(prefix + entry.name, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _entries(folder: str) -> Iterator[tuple[os.DirEntry[str], bool]]:
+    """Yield a folder's files and folders, in the order that their paths have among all paths."""
+    with os.scandir(folder) as listing:
+        entries = [(entry, _is(entry.is_dir)) for entry in listing]
+    # What is in the folder "a" comes after "a.txt": its paths begin with "a/".
+    entries.sort(key=lambda pair: pair[0].name + "/" if pair[1] else pair[0].name)
+    for entry, is_folder in entries:
+        if is_folder or _is(entry.is_file):
+            yield entry, is_folder
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:
+        return False  # a link that leads nowhere but to itself
