@@ -56,7 +56,7 @@ def raw_version(
         count += 1
         size += file.size
         marks.update(_told(file.path, file.mark))
-        times.update(_told(file.path, file.size, file.mtime_ns))
+        times.update(_told(file.path, f"{file.size}\0{file.mtime_ns}"))
     digest = times.hexdigest()
     if mode == "content" or (mode == "auto" and size <= CONTENT_LIMIT_BYTES):
         digest = _by_content(catalog, folder)
@@ -72,7 +72,7 @@ def raw_version(
 def _by_content(catalog: Catalog, folder: Path) -> str:
     total = hashlib.sha256(b"content\n")
     for file, digest in contents(catalog, folder, raw_files(folder)):
-        total.update(_told(file.path, file.size, digest))
+        total.update(_told(file.path, f"{file.size}\0{digest}"))
     return total.hexdigest()
 
 
@@ -101,8 +101,8 @@ def unchanged_in_full(marks: str) -> bool:
     return told.hexdigest() == str(noted["stat"])
 
 
-def _told(path: str, *facts: object) -> bytes:
-    return b"%s\0%s\n" % (os.fsencode(path), "\0".join(map(str, facts)).encode())
+def _told(path: str, facts: str) -> bytes:
+    return os.fsencode(f"{path}\0{facts}\n")
 
 
 def _folder_mark(folder: Path) -> int | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class RawFile:
+class RawFile(NamedTuple):
     """A file by its path below the raw folder, with "/", and what changes with its content."""
 
     path: str
@@ -40,23 +39,28 @@ def _files(
         return
     seen.add((identity.st_dev, identity.st_ino))
     folders.append(prefix.removesuffix("/") or ".")
-    for entry, is_folder in _entries(folder):
+    for name, is_folder in _entries(folder):
+        path = f"{folder}/{name}"
         if is_folder:
-            yield from _files(entry.path, f"{prefix}{entry.name}/", seen, folders)
+            yield from _files(path, f"{prefix}{name}/", seen, folders)
         else:
-            found = entry.stat()
-            yield RawFile(prefix + entry.name, found.st_size, found.st_mtime_ns, found.st_ino)
+            found = os.stat(path)  # noqa: PTH116 - a Path for each of a million files takes long
+            yield RawFile(prefix + name, found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def _entries(folder: str) -> Iterator[tuple[os.DirEntry[str], bool]]:
+def _entries(folder: str) -> Iterator[tuple[str, bool]]:
     """Yield a folder's files and folders, in the order that their paths have among all paths."""
+    entries: list[str] = []
     with os.scandir(folder) as listing:
-        entries = [(entry, _is(entry.is_dir)) for entry in listing]
-    # What is in the folder "a" comes after "a.txt": its paths begin with "a/".
-    entries.sort(key=lambda pair: pair[0].name + "/" if pair[1] else pair[0].name)
-    for entry, is_folder in entries:
-        if is_folder or _is(entry.is_file):
-            yield entry, is_folder
+        for entry in listing:
+            if _is(entry.is_dir):
+                # What is in the folder "a" comes after "a.txt": its paths begin with "a/".
+                entries.append(entry.name + "/")
+            elif _is(entry.is_file):
+                entries.append(entry.name)
+    entries.sort()
+    for name in entries:
+        yield name.removesuffix("/"), name.endswith("/")
 
 
 def _is(kind: Callable[[], bool]) -> bool:

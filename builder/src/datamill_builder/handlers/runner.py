@@ -110,7 +110,13 @@ class Runner:
         return say() if say else None
 
     def plan(self, content_key: str, folder: str) -> dict[str, dict[str, int]]:
-        """Write the source items, in their order, one file per split."""
+        """Write the source items, in their order, one file per split.
+
+        A handler may do so itself (`write_plan`): a million dicts, made to be written, take long.
+        """
+        write_plan = getattr(self._handler, "write_plan", None)
+        if write_plan is not None:
+            return dict(write_plan(content_key, folder))
         files: dict[str, TextIO] = {}
         counts: dict[str, dict[str, int]] = {}
         try:

@@ -39,6 +39,8 @@ What a builder may call, in a process of the handler's own environment. Values a
   `<label>.labels.txt`.
 - `plan_items(content_key) -> Iterator[dict]`: the source items in their final order, any prefix a
   fair sample: `key`, `split` ("train" or "validation"), `records` (estimate), `files`, `meta`.
+- `write_plan(content_key, folder) -> dict`, if it is there: writes the same, an object per line,
+  into `<folder>/<split>.jsonl`, and gives the `items` and `records` of each split.
 - `write_shard(items, path, content_key, progress=None) -> dict`: writes the records of these items
   to one TFRecord file at `path`, closed when the call returns. Gives `records`,
   `bytes`, `sha256` (lower-case hex) and `skipped`, a list of `{"key", "reason"}`. Calls

@@ -7,7 +7,8 @@ anywhere, in any order, have the same bytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -19,18 +20,47 @@ TRAIN = "train"
 VALIDATION = "validation"
 
 _64_BITS = 2**64
+_DIGEST_BYTES = 32
+_encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
 
 
-def in_order(items: Iterable[SourceItem], content_key: str) -> list[SourceItem]:
-    """Return the items in an order that looks random, so that any prefix is a fair sample.
+class OrderedItems:
+    """Source items in an order that looks random, so that any prefix is a fair sample.
 
-    Raises `HandlerError` if two items have the same key.
+    Each is held as its digest and a line of JSON, so that a million take 250 MB or so. Raises
+    `HandlerError` if two have the same key, or one holds what JSON can't.
     """
-    ordered = sorted(items, key=lambda item: (_digest("order", content_key, item.key), item.key))
-    for one, other in pairwise(ordered):
-        if one.key == other.key:
-            raise HandlerError(f"source_items() gave the key {one.key} twice")
-    return ordered
+
+    def __init__(self, items: Iterable[SourceItem], content_key: str) -> None:
+        self._lines = [_digest("order", content_key, item.key) + _line(item) for item in items]
+        self._lines.sort()
+        for one, other in pairwise(self._lines):
+            if one.startswith(other[:_DIGEST_BYTES]):
+                key = _item(one).key
+                raise HandlerError(f"source_items() gave the key {key} twice")
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        return map(_item, self._lines)
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield each item as a JSON object: `files`, `key`, `meta`."""
+        return (line[_DIGEST_BYTES:] for line in self._lines)
+
+
+def _line(item: SourceItem) -> bytes:
+    try:
+        return _encode({"files": item.files, "key": item.key, "meta": item.meta}).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise HandlerError(
+            f"source_items() gave {item.key} with what JSON can't hold: {error}"
+        ) from error
+
+
+def _item(line: bytes) -> SourceItem:
+    return SourceItem(**json.loads(line[_DIGEST_BYTES:]))
 
 
 def split_of(key: str, seed: int, validation_share: float) -> str:

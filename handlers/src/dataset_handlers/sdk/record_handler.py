@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -77,18 +80,57 @@ class RecordHandler(DatasetHandler):
 
     def plan_items(self, content_key: str) -> Iterator[dict[str, Any]]:
         """Yield the source items in their final order, as JSON values."""
-        ordered = plan.in_order(self.source_items(), content_key)
-        if not ordered:
-            raise self.no_source_items()
-        self._checked_features()
-        for item in ordered[: self.options.max_items]:
+        for item in islice(self._ordered(content_key), self.options.max_items):
             yield {
                 "key": item.key,
-                "split": plan.split_of(item.key, self.options.seed, self.options.validation_share),
+                "split": self._split_of(item.key),
                 "records": self.options.variations_per_sample,
                 "files": dict(item.files),
                 "meta": dict(item.meta),
             }
+
+    def write_plan(self, content_key: str, folder: str) -> dict[str, dict[str, int]]:
+        """Write what `plan_items` yields as `<folder>/<split>.jsonl`, an object per line.
+
+        Returns the `items` and `records` of each split. For source items by the million.
+        """
+        ends = {
+            split: b', "records": %d, "split": "%s"}\n'
+            % (self.options.variations_per_sample, split.encode())
+            for split in (plan.TRAIN, plan.VALIDATION)
+        }
+        items = dict.fromkeys(ends, 0)
+        with ExitStack() as stack:
+            files = {
+                split: stack.enter_context(Path(folder, f"{split}.jsonl").open("wb"))
+                for split in ends
+            }
+            for line in islice(self._ordered(content_key).lines(), self.options.max_items):
+                split = self._split_of_line(line)
+                files[split].write(line[:-1] + ends[split])
+                items[split] += 1
+        for split in [split for split, count in items.items() if not count]:
+            Path(folder, f"{split}.jsonl").unlink()
+            del items[split]
+        return {
+            split: {"items": count, "records": count * self.options.variations_per_sample}
+            for split, count in items.items()
+        }
+
+    def _ordered(self, content_key: str) -> plan.OrderedItems:
+        ordered = plan.OrderedItems(self.source_items(), content_key)
+        if not ordered:
+            raise self.no_source_items()
+        self._checked_features()
+        return ordered
+
+    def _split_of(self, key: str) -> str:
+        return plan.split_of(key, self.options.seed, self.options.validation_share)
+
+    def _split_of_line(self, line: bytes) -> str:
+        return (
+            self._split_of(json.loads(line)["key"]) if self.options.validation_share else plan.TRAIN
+        )
 
     def write_shard(
         self,

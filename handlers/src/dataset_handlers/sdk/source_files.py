@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from pathlib import Path, PurePath
+from os.path import splitext
+from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 
@@ -44,7 +45,8 @@ def is_portable(name: str) -> bool:
 
 def _files(folder: Path, suffixes: Collection[str]) -> Iterator[str]:
     for entry in _entries(folder):
-        if PurePath(entry.name).suffix.lower() in suffixes and entry.is_file():
+        # Not Path.suffix: a Path for each of a million files takes longer than all the rest.
+        if splitext(entry.name)[1].lower() in suffixes and entry.is_file():  # noqa: PTH122
             yield entry.name
 
 

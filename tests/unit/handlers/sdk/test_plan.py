@@ -2,10 +2,14 @@ import numpy as np
 import pytest
 
 from dataset_handlers.sdk.errors import HandlerError
-from dataset_handlers.sdk.plan import in_order, random_numbers, split_of
+from dataset_handlers.sdk.plan import OrderedItems, random_numbers, split_of
 from dataset_handlers.sdk.source import SourceItem
 
 ITEMS = [SourceItem(f"{'ants' if n < 300 else 'bees'}/{n:03d}.jpg", {}) for n in range(600)]
+
+
+def ordered(items, content_key):
+    return list(OrderedItems(items, content_key))
 
 
 def keys(items: list[SourceItem]) -> list[str]:
@@ -13,23 +17,39 @@ def keys(items: list[SourceItem]) -> list[str]:
 
 
 def test_the_order_of_listing_does_not_matter():
-    assert in_order(ITEMS, "key") == in_order(reversed(ITEMS), "key")
+    assert ordered(ITEMS, "key") == ordered(reversed(ITEMS), "key")
 
 
 def test_another_content_key_is_another_order():
-    ordered = in_order(ITEMS, "one")
-    assert keys(ordered) != keys(in_order(ITEMS, "other"))
-    assert sorted(keys(ordered)) == sorted(keys(ITEMS))
+    one = ordered(ITEMS, "one")
+    assert keys(one) != keys(ordered(ITEMS, "other"))
+    assert sorted(keys(one)) == sorted(keys(ITEMS))
 
 
 def test_a_prefix_is_a_fair_sample():
-    ants = sum(item.key.startswith("ants") for item in in_order(ITEMS, "key")[:200])
+    ants = sum(item.key.startswith("ants") for item in ordered(ITEMS, "key")[:200])
     assert 75 < ants < 125  # 100 expected; five standard deviations are 29
 
 
 def test_a_key_that_comes_twice_is_the_handlers_mistake():
     with pytest.raises(HandlerError, match="gave the key a twice"):
-        in_order([SourceItem("a", {}), SourceItem("b", {}), SourceItem("a", {})], "key")
+        ordered([SourceItem("a", {}), SourceItem("b", {}), SourceItem("a", {})], "key")
+
+
+def test_items_come_back_as_they_were():
+    items = [
+        SourceItem("caf\xe9/\N{CAT FACE}.jpg", {"image": "a b"}, {"box": [1, 2.5, None], "é": {}}),
+        SourceItem.bad("x", "its name"),
+    ]
+    assert sorted(keys(ordered(items, "key"))) == sorted(keys(items))
+    assert all(item in items for item in ordered(items, "key"))
+    assert len(OrderedItems(items, "key")) == 2
+
+
+@pytest.mark.parametrize("meta", [{"x": float("nan")}, {"x": {1, 2}}, {"x": object()}])
+def test_what_json_can_not_hold_is_the_handlers_mistake(meta):
+    with pytest.raises(HandlerError, match="gave a with what JSON can't hold"):
+        OrderedItems([SourceItem("a", {}, meta)], "key")
 
 
 def test_splits_have_their_share():
@@ -70,7 +90,7 @@ def test_words_do_not_run_together():
 
 def test_order_split_and_numbers_stay_what_they_are():
     # A change here gives every dataset other bytes: it has to be a new major version.
-    assert keys(in_order(ITEMS[:5], "key")) == [
+    assert keys(ordered(ITEMS[:5], "key")) == [
         "ants/004.jpg",
         "ants/001.jpg",
         "ants/000.jpg",

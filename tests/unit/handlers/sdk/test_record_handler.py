@@ -44,6 +44,32 @@ def test_max_items_is_a_prefix(tmp_path):
     assert plan(DiceHandler({"max_items": 7}, folder)) == everything[:7]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"max_items": 7, "variations_per_sample": 3},
+        {"validation_share": 0.3},
+        {"validation_share": 0.9, "max_items": 3},
+    ],
+)
+def test_a_plan_that_is_written_is_the_one_that_is_yielded(tmp_path, config):
+    handler = DiceHandler(config, dice_folder(tmp_path, count=30))
+    folder = tmp_path / "plan"
+    folder.mkdir()
+    counts = handler.write_plan("key", str(folder))
+    written = {
+        path.stem: [json.loads(line) for line in path.read_text().splitlines()]
+        for path in folder.iterdir()
+    }
+    for split in {item["split"] for item in plan(handler)} | written.keys():
+        items = [item for item in plan(handler) if item["split"] == split]
+        assert written[split] == items
+        records = sum(item["records"] for item in items)
+        assert counts.pop(split) == {"items": len(items), "records": records}
+    assert not counts
+
+
 def test_an_item_stays_in_its_split(tmp_path):
     folder = dice_folder(tmp_path, count=40)
     splits = [
