@@ -11,7 +11,7 @@ import itertools
 from typing import Any
 
 from benchmarks.command import answer
-from benchmarks.measuring import Comparison, in_turns, timed
+from benchmarks.measuring import Comparison, Limit, in_turns, timed
 from benchmarks.photographs import EXAMPLE_CONFIG, BareLoop, link_classes, published_example
 from benchmarks.service import cores, service
 
@@ -46,8 +46,7 @@ def measure(rounds: int, count: int = PHOTOGRAPHS) -> list[Comparison]:
             ours,
             "OpenCV loop",
             bare,
-            LIMIT,
-            at_least=True,
+            Limit.times_at_least(LIMIT),
         )
     ]
 

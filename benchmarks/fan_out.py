@@ -15,7 +15,7 @@ import pika
 
 from benchmarks.command import answer
 from benchmarks.crowd import Crowd, in_process
-from benchmarks.measuring import Comparison, in_turns
+from benchmarks.measuring import Comparison, Limit, in_turns
 from benchmarks.service import service
 from datamill import topology
 from datamill.request import Request
@@ -52,7 +52,11 @@ def measure(rounds: int) -> list[Comparison]:
                 rounds * 4,
                 warm_up=3,
             )
-    return [Comparison("ready to 1,000 clients", "s", ours, "bare fan-out", peer, LIMIT, False)]
+    return [
+        Comparison(
+            "ready to 1,000 clients", "s", ours, "bare fan-out", peer, Limit.times_at_most(LIMIT)
+        )
+    ]
 
 
 def _until_all_know(waiting: Any, tell: Callable[[], object]) -> Callable[[], float]:

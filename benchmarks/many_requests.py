@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from benchmarks.command import answer
 from benchmarks.crowd import Crowd
-from benchmarks.measuring import Comparison, in_turns, timed
+from benchmarks.measuring import Comparison, Limit, in_turns, timed
 from benchmarks.service import service
 from datamill import topology
 from datamill.request import Request
@@ -64,7 +64,11 @@ def measure(rounds: int) -> list[Comparison]:
             builds = reading.scalar(select(func.count()).select_from(schema.builds))
         assert builds == next(seeds), "one build per dataset"
         catalog.close()
-    return [Comparison("10,000 requests", "s", ours, "publishing alone", peer, LIMIT, False)]
+    return [
+        Comparison(
+            "10,000 requests", "s", ours, "publishing alone", peer, Limit.times_at_most(LIMIT)
+        )
+    ]
 
 
 def _until_logged(catalog: Catalog, dataset_id: str) -> None:

@@ -12,6 +12,41 @@ ROUNDS = 5
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What a figure has to reach beside its peer's."""
+
+    value: float
+    score: Callable[[float, float], float]
+    """Ours and the peer's to what is compared with the value."""
+    at_least: bool
+    wording: str
+
+    @classmethod
+    def times_at_least(cls, value: float) -> Limit:
+        """Ours is at least so many times the peer's."""
+        return cls(value, lambda ours, peer: ours / peer, True, f"at least {value:g} times")
+
+    @classmethod
+    def times_at_most(cls, value: float) -> Limit:
+        """Ours is at most so many times the peer's."""
+        return cls(value, lambda ours, peer: ours / peer, False, f"at most {value:g} times")
+
+    @classmethod
+    def more_at_most(cls, value: float) -> Limit:
+        """Ours exceeds the peer's by at most so much, in the figure's unit."""
+        return cls(value, lambda ours, peer: ours - peer, False, f"at most {value:g} more")
+
+    @classmethod
+    def at_most(cls, value: float) -> Limit:
+        """Ours alone is at most so much, in the figure's unit."""
+        return cls(value, lambda ours, _: ours, False, f"at most {value:g}")
+
+    def reached_by(self, score: float) -> bool:
+        """Whether a score is good enough."""
+        return score >= self.value if self.at_least else score <= self.value
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One figure of ours beside that of a peer, round by round."""
 
@@ -19,37 +54,36 @@ class Comparison:
     unit: str
     ours: tuple[float, ...]
     peer_name: str
+    """What ours is compared with; empty where the limit is absolute."""
     peer: tuple[float, ...]
-    limit: float
-    """What the ratio has to reach, or must not exceed."""
-    at_least: bool
-    """Whether more is better: then the ratio has to reach the limit."""
+    """As many as ours, of the same rounds; anything where the limit is absolute."""
+    limit: Limit
     note: str = ""
 
     @property
-    def ratios(self) -> tuple[float, ...]:
-        """Ours to the peer's, of each round."""
-        return tuple(mine / theirs for mine, theirs in zip(self.ours, self.peer, strict=True))
+    def scores(self) -> tuple[float, ...]:
+        """Ours beside the peer's, of each round: a ratio, a difference, or ours alone."""
+        peer = self.peer or (float("nan"),) * len(self.ours)
+        return tuple(self.limit.score(*pair) for pair in zip(self.ours, peer, strict=True))
 
     @property
-    def ratio(self) -> float:
-        """The median of the rounds' ratios."""
-        return statistics.median(self.ratios)
+    def score(self) -> float:
+        """The median of the rounds' scores."""
+        return statistics.median(self.scores)
 
     @property
     def reached(self) -> bool:
-        """Whether the ratio is what it has to be."""
-        return self.ratio >= self.limit if self.at_least else self.ratio <= self.limit
+        """Whether the score is what it has to be."""
+        return self.limit.reached_by(self.score)
 
     def line(self) -> str:
         """Return the comparison as a line to read."""
-        low, high = min(self.ratios), max(self.ratios)
-        wanted = f"{'at least' if self.at_least else 'at most'} {self.limit:g}"
-        verdict = "reached" if self.reached else "NOT reached"
+        low, high = min(self.scores), max(self.scores)
+        beside = f", {self.peer_name} {statistics.median(self.peer):.4g}" if self.peer_name else ""
         return (
-            f"{self.question}: {statistics.median(self.ours):.4g} {self.unit}, "
-            f"{self.peer_name} {statistics.median(self.peer):.4g}: "
-            f"{self.ratio:.2f} ({low:.2f} to {high:.2f}), {wanted}: {verdict}"
+            f"{self.question}: {statistics.median(self.ours):.4g} {self.unit}{beside}: "
+            f"{self.score:.3g} ({low:.3g} to {high:.3g}), {self.limit.wording}: "
+            f"{'reached' if self.reached else 'NOT reached'}"
         )
 
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.command import answer
-from benchmarks.measuring import Comparison, in_turns, timed
+from benchmarks.measuring import Comparison, Limit, in_turns, timed
 from datamill_builder.archive_file import ArchiveFile
 
 LIMIT = 1.5
@@ -34,8 +34,7 @@ def measure(rounds: int) -> list[Comparison]:
             tuple(secs / gigabytes for secs in ours),
             "copy_file_range",
             tuple(secs / gigabytes for secs in peer),
-            LIMIT,
-            at_least=False,
+            Limit.times_at_most(LIMIT),
         )
     ]
 

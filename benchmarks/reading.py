@@ -13,13 +13,12 @@ from typing import Any
 
 import datamill
 from benchmarks.command import answer
-from benchmarks.measuring import Comparison, in_turns, timed
+from benchmarks.measuring import Comparison, Limit, in_turns, timed
 from benchmarks.photographs import link_classes
 from benchmarks.service import as_client, service
 
 RECORDS, BATCH = 4000, 32
 CONFIG = {"image_size": [320, 320], "crop_size": [256, 256]}
-AS_DATASET_LIMIT, AS_NUMPY_LIMIT = 0.95, 0.90
 
 
 def measure(rounds: int) -> list[Comparison]:
@@ -35,8 +34,8 @@ def measure(rounds: int) -> list[Comparison]:
         ]
         ours, numpy, peer = in_turns([lambda way=way: _rate(way) for way in ways], rounds)
     return [
-        Comparison("as_dataset", "records/s", ours, "tf.data", peer, AS_DATASET_LIMIT, True),
-        Comparison("as_numpy", "records/s", numpy, "tf.data", peer, AS_NUMPY_LIMIT, True),
+        Comparison("as_dataset", "records/s", ours, "tf.data", peer, Limit.times_at_least(0.95)),
+        Comparison("as_numpy", "records/s", numpy, "tf.data", peer, Limit.times_at_least(0.90)),
     ]
 
 
