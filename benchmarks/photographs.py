@@ -50,6 +50,7 @@ def link_classes(target: Path, count: int, kind: str = "photos", classes: int = 
 def published_example(path: Path) -> bytes:
     """Decode, resize to 1024x1024, crop 800x800 from the centre, encode; with OpenCV."""
     pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
     pixels = cv2.resize(pixels, (1024, 1024), interpolation=cv2.INTER_LINEAR)
     done, data = cv2.imencode(".jpg", pixels[112:912, 112:912], [cv2.IMWRITE_JPEG_QUALITY, 95])
     assert done

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def measure(rounds: int) -> list[Comparison]:
             lambda: dataset.as_numpy(batch_size=BATCH),
             lambda: by_hand(folder),
         ]
-        ours, numpy, peer = in_turns([lambda way=way: _rate(way) for way in ways], rounds)
+        ours, numpy, peer = in_turns([partial(_rate, way) for way in ways], rounds)
     return [
         Comparison("as_dataset", "records/s", ours, "tf.data", peer, Limit.times_at_least(0.95)),
         Comparison("as_numpy", "records/s", numpy, "tf.data", peer, Limit.times_at_least(0.90)),
