@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from benchmarks.command import answer
@@ -47,10 +48,11 @@ def _shard(folder: Path, number: int) -> tuple[Path, str]:
 
 def _pack(folder: Path, shards: set[tuple[Path, str]]) -> float:
     target = folder / "packed.zip"
-    with timed() as watch, ArchiveFile(target) as archive:
+    with timed() as watch, closing(ArchiveFile(target)) as archive:
         for path, digest in shards:
             _, found = archive.add_shard(path.name, path, SHARD_BYTES)
             assert found == digest
+        archive.finish()
     target.unlink()
     return watch.secs
 

@@ -1,8 +1,11 @@
 """Writing an archive's bytes, and taking digests of them on the way.
 
-While one thread copies a shard into the zip, another takes the digest of the same bytes, to compare
-with the one of when the shard was written, and a third follows with the digest of the archive, an
-entry behind, in what is still in the page cache. All let Python's lock go while they work.
+Shards come first, so that an archive can grow while they are made; what is said of them all comes
+last, and is the first in the zip's table of contents.
+
+The digest of the archive is taken by a thread of its own: of a shard whose checksum is known, of
+the bytes as they are copied; of another one, of what is in the page cache an entry behind. All let
+Python's lock go while they work.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ import queue
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 log = logging.getLogger(__name__)
 
@@ -28,22 +31,28 @@ _CHUNK_BYTES = 2 * 1024 * 1024
 _CHUNKS_AHEAD = 2
 
 
+class ChangedShard(OSError):
+    """A shard's bytes are not those whose checksum is known."""
+
+
 class ArchiveFile:
     """A zip of stored entries with fixed times; equal entries give equal bytes.
 
-    Entries are added in their final order. When the context has ended well, the file is on the
-    disk, and `sha256` its digest.
+    Shards are added in their order, then the others in theirs. After `finish` the file is on the
+    disk, and `sha256` its digest. `close` gives up what was not finished.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        self.sha256 = ""
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._digest = _Digest()
+        self._digest.start()
         self._digested_bytes = 0
-        self.sha256 = ""
+        self._shards = 0
 
     def add(self, name: str, body: bytes) -> None:
-        """Add an entry that is at hand."""
+        """Add an entry that is at hand and belongs before the shards in the table of contents."""
         self._zip.writestr(_entry(name, len(body)), body)
         self._follow()
 
@@ -53,53 +62,85 @@ class ArchiveFile:
         What can't be read of it is left out, so that the digest is another one.
         """
         entry = _entry(name, size_bytes)
-        with _Digest() as digest, self._zip.open(entry, "w") as target:
-            for chunk in _readable(source):
-                digest.update([chunk])
-                target.write(chunk)
+        digest = _Digest()
+        digest.start()
+        try:
+            with self._zip.open(entry, "w") as target:
+                for chunk in _readable(source):
+                    digest.update([chunk])
+                    target.write(chunk)
+        finally:
+            digest.end()
         self._follow()
+        self._shards += 1
         return self._data_begins(entry), digest.hexdigest
+
+    def add_known_shard(self, name: str, source: Path, size_bytes: int, crc32: int) -> int:
+        """Add a shard's file that was just written and checked; return where its bytes begin.
+
+        What was added before is on its way to the disk. Raises `ChangedShard`, and OSError; after
+        that the archive can only be closed.
+        """
+        entry = _entry(name, size_bytes)
+        entry.CRC, entry.compress_size = crc32, size_bytes
+        self._digest.update([entry.FileHeader(zip64=size_bytes * 1.05 > zipfile.ZIP64_LIMIT)])
+        with self._zip.open(entry, "w") as target, source.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                self._digest.update([chunk])
+                target.write(chunk)
+        if (entry.file_size, entry.CRC) != (size_bytes, crc32):
+            raise ChangedShard(f"{source.name} has changed since it was written")
+        self._digested_bytes = self._flushed()
+        self._shards += 1
+        return self._data_begins(entry)
+
+    def sync(self) -> None:
+        """Have what was added so far written to the disk."""
+        self._flushed()
+        with self.path.open("rb") as file:
+            os.fdatasync(file.fileno())
+
+    def finish(self) -> None:
+        """Write the table of contents, and all of it to the disk."""
+        entries = self._zip.filelist
+        entries[:] = entries[self._shards :] + entries[: self._shards]
+        self._zip.close()
+        self._digest.update(_chunks(self.path, self._digested_bytes, self.path.stat().st_size))
+        with self.path.open("rb") as file:
+            os.fsync(file.fileno())
+        self._digest.end()
+        self.sha256 = self._digest.hexdigest
+
+    def close(self) -> None:
+        """Let go of the file; whatever it holds is of no use, unless it was finished."""
+        with suppress(OSError, ValueError):  # it would write a table of contents
+            self._zip.close()
+        with suppress(OSError):
+            self._digest.end()
 
     def _follow(self) -> None:
         """Have the archive's digest taken as far as it is written."""
+        end = self._flushed()
+        self._digest.update(_chunks(self.path, self._digested_bytes, end))
+        self._digested_bytes = end
+
+    def _flushed(self) -> int:
         assert self._zip.fp is not None
         self._zip.fp.flush()
-        end = self._zip.fp.tell()
-        self._digest.update(_chunks(self._path, self._digested_bytes, end))
-        self._digested_bytes = end
+        return self._zip.fp.tell()
 
     def _data_begins(self, entry: zipfile.ZipInfo) -> int:
         """Look into the local header: the entry's extra field is there only if it is large."""
-        with self._path.open("rb") as file:
+        self._flushed()
+        with self.path.open("rb") as file:
             file.seek(entry.header_offset + _EXTRA_LENGTH_AT)
             extra_bytes = int.from_bytes(file.read(2), "little")
         name_bytes = len(entry.filename.encode())
         return entry.header_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
 
-    def __enter__(self) -> ArchiveFile:
-        self._digest.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._zip.close()
-            if error is None:
-                size_bytes = self._path.stat().st_size
-                self._digest.update(_chunks(self._path, self._digested_bytes, size_bytes))
-                with self._path.open("rb+") as file:
-                    os.fsync(file.fileno())
-        finally:
-            self._digest.__exit__(kind, error, trace)
-        self.sha256 = self._digest.hexdigest
-
 
 class _Digest(threading.Thread):
-    """A SHA-256 that is taken by a thread of its own, which ends with the context."""
+    """A SHA-256 that is taken by a thread of its own."""
 
     def __init__(self) -> None:
         super().__init__(name="digest", daemon=True)
@@ -123,19 +164,12 @@ class _Digest(threading.Thread):
                 self._error = error
         self.hexdigest = self._hash.hexdigest()
 
-    def __enter__(self) -> _Digest:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._inbox.put(None)
-        self.join()
-        if error is None and self._error is not None:
+    def end(self) -> None:
+        """Have the thread end; raise what it could not read. May be called again."""
+        if self.is_alive():
+            self._inbox.put(None)
+            self.join()
+        if self._error is not None:
             raise self._error
 
 

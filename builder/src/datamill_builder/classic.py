@@ -9,15 +9,14 @@ from typing import Any
 
 from datamill.errors import RecordError
 from datamill.events import Reason
-from datamill.records import count_records
 from datamill.settings import Settings
 from datamill_builder.catalog.lifecycle import ShardResult
 from datamill_builder.catalog.tasks import Claim
 from datamill_builder.handlers import answers
 from datamill_builder.handlers.pool import OpenHandler
 from datamill_builder.handlers.process import HandlerFailed
-from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.inference import infer_features
+from datamill_builder.shard_file import ShardFile, read_shard
 from datamill_builder.store import Store, sync
 
 
@@ -38,15 +37,14 @@ def write_classic(
         opened.process.call("classic", timeout_secs=settings.handler_timeout_secs)
     )
     files = [_take(Path(path), opened.workdir, folder, number) for number, path in enumerate(paths)]
-    records = [_count(file) for file in files]
+    found = [_read(file) for file in files]
     features = infer_features(files)
     results = []
-    for number, file in enumerate(files):
-        size, digest = file.stat().st_size, file_sha256(file)
+    for number, (file, shard) in enumerate(zip(files, found, strict=True)):
         sync(file)
         name = store.keep_shard(file, claim.subject, number, claim.fence)
         secs = time.monotonic() - began
-        results.append(ShardResult(name, records[number], size, digest, [], secs))
+        results.append(ShardResult(name, shard.records, shard.bytes, shard.sha256, [], secs))
     return results, features
 
 
@@ -63,9 +61,9 @@ def _take(path: Path, workdir: Path, folder: Path, number: int) -> Path:
     return target
 
 
-def _count(file: Path) -> int:
+def _read(file: Path) -> ShardFile:
     try:
-        return count_records(file)
+        return read_shard(file)
     except RecordError as error:
         raise HandlerFailed(
             Reason.HANDLER_ERROR, f"as_tfrecord() wrote no TFRecord file: {error}"

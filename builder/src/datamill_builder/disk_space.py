@@ -76,6 +76,11 @@ class DiskSpace:
         self._full: dict[TaskKind, _Full] = {}
         self._stopping = threading.Event()
 
+    @property
+    def is_short(self) -> bool:
+        """Whether some work has found the disk full, and none of its kind has ended since."""
+        return bool(self._full)
+
     def holds_back(self, kind: TaskKind) -> bool:
         """Return whether there is, most likely, no room for work of a kind."""
         full = self._full.get(kind)

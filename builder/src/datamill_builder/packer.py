@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from datamill.failpoint import failpoint
+from datamill_builder.assembler import Assembler
 from datamill_builder.catalog import CatalogUnavailable, Transaction, lifecycle
 from datamill_builder.catalog.lifecycle import ArchiveResult
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.eviction import make_room
+from datamill_builder.growing_archive import GrowingArchive
 from datamill_builder.leftovers import drop_packed_shards
 from datamill_builder.packing import DamagedShards, pack
 from datamill_builder.raw import RawDataChanged, raw_version
@@ -23,8 +28,9 @@ log = logging.getLogger(__name__)
 class Packer:
     """Packs and publishes archives; for any thread."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, assembler: Assembler) -> None:
         self._bench = bench
+        self._assembler = assembler
 
     def pack(self, claim: Claim) -> None:
         """Pack the archive of a build whose shards are all there, and publish it."""
@@ -36,9 +42,9 @@ class Packer:
         recipe = bench.recipe(key)
         self._check_raw_data(recipe)
         try:
-            with bench.store.scratch() as folder:
-                archive, records = pack(bench.store, folder, key, recipe, build, rows)
-                self._publish(claim, folder, archive, records)
+            with closing(self._begun(key, recipe, build, rows)) as growing:
+                archive, records = pack(bench.store, growing, key, recipe, build, rows)
+                self._publish(claim, growing.path, archive, records)
         except DamagedShards as damage:
             log.error("%s: %s", key[:12], damage)
             indexes = damage.indexes
@@ -49,13 +55,22 @@ class Packer:
         make_room(bench.catalog, bench.store, bench.settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)
 
+    def _begun(self, key: str, recipe: Recipe, build: Any, shards: Sequence[Any]) -> GrowingArchive:
+        """Return the archive as far as it has grown beside its shards, or a new one."""
+        begun = self._assembler.take(key)
+        if begun is not None:
+            if begun.is_of(shards):
+                return begun
+            begun.close()
+        return GrowingArchive(self._bench.store, key, recipe, build, shards)
+
     def _clear_up(self, content_key: str) -> None:
         try:
             drop_packed_shards(self._bench.catalog, self._bench.store, content_key)
         except (OSError, CatalogUnavailable) as error:
             log.warning("%s: its shards stay until the next start: %s", content_key[:12], error)
 
-    def _publish(self, claim: Claim, folder: Path, archive: ArchiveResult, records: int) -> None:
+    def _publish(self, claim: Claim, path: Path, archive: ArchiveResult, records: int) -> None:
         bench = self._bench
 
         address = bench.address()  # not inside the change: it may have to read the catalog
@@ -63,7 +78,7 @@ class Packer:
         def commit(change: Transaction) -> None:
             lifecycle.pack_done(change, claim, archive, records, address)
             # In the same change: a stale packer moves nothing to where others look.
-            bench.store.keep_archive(folder / archive.name, archive.name)
+            bench.store.keep_archive(path, archive.name)
             failpoint("pack.renamed")
 
         try:

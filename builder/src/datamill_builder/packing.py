@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from datamill.archive import layout
 from datamill.archive.manifest import Manifest, ManifestShard, Provenance, SkippedItem
 from datamill.errors import DatamillError
 from datamill.failpoint import failpoint
-from datamill_builder.archive_file import ArchiveFile
 from datamill_builder.catalog.lifecycle import ArchiveResult
+from datamill_builder.growing_archive import GrowingArchive
 from datamill_builder.metadata import as_json, dataset_info
-from datamill_builder.preview import contact_sheet
 from datamill_builder.recipe import Recipe
+from datamill_builder.shard_names import shard_names
 from datamill_builder.store import Store, free_bytes, mark_of
 
 log = logging.getLogger(__name__)
@@ -46,33 +45,43 @@ class TooManyBadItems(DatamillError):
 
 def pack(
     store: Store,
-    folder: Path,
+    archive: GrowingArchive,
     content_key: str,
     recipe: Recipe,
     build: Any,
     shards: Sequence[Any],
 ) -> tuple[ArchiveResult, int]:
-    """Write the archive of a build whose shards are all there; return it and its records.
+    """Write what is missing of the archive of a build; return it and its records.
 
-    It lies in `folder` under its name. Raises `DamagedShards` or `TooManyBadItems`.
+    Raises `DamagedShards` or `TooManyBadItems`.
     """
     check_bad_share(recipe, build.items or 0, shards)
-    paths = [store.shard_path(content_key, shard.file or "-") for shard in shards]
     missing = [
-        shard.number for shard, path in zip(shards, paths, strict=True) if not path.is_file()
+        shard.number
+        for shard in shards
+        if not store.shard_path(content_key, shard.file or "-").is_file()
     ]
     if missing:
         raise DamagedShards(missing)
-    name = layout.archive_name(recipe.dataset_name, recipe.package_version, content_key)
-    _check_room(folder, sum(shard.bytes for shard in shards))
-    target = folder / name
-    entries = _metadata_entries(content_key, recipe, build, shards, paths)
-    names = _shard_names(recipe.dataset_name, shards)
-    digest, offsets = _write(target, entries, shards, paths, names)
-    found = target.stat()
+    left = shards[len(archive) :]
+    _check_room(archive.path.parent, sum(shard.bytes for shard in left))
+    damaged = []
+    for shard in left:
+        failpoint("pack.shard")
+        if not archive.add(shard):
+            damaged.append(shard.number)
+    if damaged:
+        raise DamagedShards(damaged)
+    for name, body in _metadata_entries(content_key, recipe, archive, shards):
+        archive.file.add(name, body)
+    archive.file.finish()
+    found = archive.path.stat()
     failpoint("pack.synced")
     records = sum(shard.records for shard in shards)
-    return ArchiveResult(name, found.st_size, digest, mark_of(found), offsets), records
+    result = ArchiveResult(
+        archive.name, found.st_size, archive.file.sha256, mark_of(found), archive.offsets
+    )
+    return result, records
 
 
 def _check_room(folder: Path, needed_bytes: int) -> None:
@@ -103,31 +112,16 @@ def _skipped(shards: Sequence[Any]) -> list[SkippedItem]:
     ]
 
 
-def _shard_names(dataset_name: str, shards: Sequence[Any]) -> list[str]:
-    totals = Counter(shard.split for shard in shards)
-    seen: Counter[str] = Counter()
-    names = []
-    for shard in shards:
-        names.append(
-            layout.shard_entry_name(
-                dataset_name, shard.split, seen[shard.split], totals[shard.split]
-            )
-        )
-        seen[shard.split] += 1
-    return names
-
-
 def _metadata_entries(
-    content_key: str, recipe: Recipe, build: Any, shards: Sequence[Any], paths: list[Path]
+    content_key: str, recipe: Recipe, archive: GrowingArchive, shards: Sequence[Any]
 ) -> list[tuple[str, bytes]]:
-    said = json.loads(build.features) if build.features else {}
-    features, labels = said.get("features"), said.get("labels") or {}
+    labels = archive.labels
     manifest = _manifest(content_key, recipe, shards, labels)
     entries = [
         (layout.DATASET_INFO, dataset_info(recipe.dataset_name, recipe.package_version, shards)),
-        (layout.FEATURES, as_json(features or {})),
+        (layout.FEATURES, as_json(archive.features or {})),
         (layout.MANIFEST, manifest.encode()),
-        (layout.PREVIEW, contact_sheet(paths, features, labels)),
+        (layout.PREVIEW, archive.preview()),
     ]
     for feature, names in sorted(labels.items()):
         text = "".join(f"{name}\n" for name in names)
@@ -139,7 +133,7 @@ def _manifest(
     content_key: str, recipe: Recipe, shards: Sequence[Any], labels: dict[str, list[str]]
 ) -> Manifest:
     environment = recipe.environment
-    names = _shard_names(recipe.dataset_name, shards)
+    names = shard_names(recipe.dataset_name, shards)
     return Manifest(
         content_key=content_key,
         dataset_name=recipe.dataset_name,
@@ -170,26 +164,3 @@ def _manifest(
         ],
         skipped=_skipped(shards),
     )
-
-
-def _write(
-    target: Path,
-    entries: list[tuple[str, bytes]],
-    shards: Sequence[Any],
-    paths: list[Path],
-    names: list[str],
-) -> tuple[str, list[int]]:
-    """Write the zip; return its SHA-256, and where each shard's bytes begin in it."""
-    damaged, offsets = [], []
-    with ArchiveFile(target) as archive:
-        for name, body in entries:
-            archive.add(name, body)
-        for shard, path, name in zip(shards, paths, names, strict=True):
-            failpoint("pack.shard")
-            offset, digest = archive.add_shard(name, path, shard.bytes)
-            offsets.append(offset)
-            if digest != shard.sha256:
-                damaged.append(shard.number)
-        if damaged:
-            raise DamagedShards(damaged)
-    return archive.sha256, offsets

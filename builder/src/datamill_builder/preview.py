@@ -15,11 +15,13 @@ from datamill.errors import RecordError
 from datamill.example import decode_example
 from datamill.records import read_records
 
+SHOWN_RECORDS = 24
+"""The sheet shows so many, or all."""
+
 _CELL_PIXELS = 176
 _CAPTION_PIXELS = 18
 _CAPTION_CHARACTERS = 100
 _GAP_PIXELS = 6
-_RECORDS = 24
 _CELLS_PER_ROW = 8
 _BACKGROUND = (28, 28, 30)
 _INK = (225, 225, 225)
@@ -42,7 +44,7 @@ def contact_sheet(
     The images of one record stand side by side, its labels below. Records without an image get
     a line of text.
     """
-    records = list(islice(_records(files), _RECORDS))
+    records = list(islice(_records(files), SHOWN_RECORDS))
     names = _image_names(features)
     cells = [(_cells(record, names), _caption(record, labels)) for record in records]
     per_record = max(1, len(names))

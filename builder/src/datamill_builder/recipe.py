@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from datamill.request import canonical_json
 from datamill_builder.handlers.environments import Environment
 
-FORMAT = 1
+FORMAT = 2
 """Raised when Datamill itself would make other bytes from the same recipe."""
 
 

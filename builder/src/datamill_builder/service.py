@@ -12,6 +12,7 @@ from datamill.broker import BatchConsumer, SlotConsumer
 from datamill.errors import DatamillError
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
+from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import Catalog, PatientChanges
 from datamill_builder.disk_space import DiskSpace
@@ -92,11 +93,18 @@ class Builder:
         self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
         self._watchers = (self._raw_watch, self._scrubber)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
-        steward = Steward(owner, bench, attempts, self._space, environments)
+        self._assembler = Assembler(self._catalog, store, self._space)
+        steward = Steward(owner, bench, attempts, self._space, environments, self._assembler)
         self._claims = ShardClaims(owner, bench, environments)
         self._places = Places(workers)
         worker = ShardWorker(
-            self._claims, bench, attempts, self._space, self._places, self._progress
+            self._claims,
+            bench,
+            attempts,
+            self._space,
+            self._places,
+            self._assembler,
+            self._progress,
         )
         self._intake = BatchConsumer(
             broker_url,
@@ -123,7 +131,13 @@ class Builder:
         """Start all parts; returns at once."""
         self._relay.start()
         self._relay.adopt()
-        for part in (self._leases, self._progress, self._reconciler, *self._watchers):
+        for part in (
+            self._leases,
+            self._progress,
+            self._reconciler,
+            self._assembler,
+            *self._watchers,
+        ):
             part.start()
         for consumer in (self._intake, self._stewards, self._packers, self._shards):
             consumer.start()
@@ -149,8 +163,8 @@ class Builder:
         for talker in talkers:
             if talker.fatal is not None:
                 raise talker.fatal
-        quiet = (self._relay, self._leases, self._progress, self._reconciler, *self._watchers)
-        for part in (*talkers, *quiet):
+        quiet = (self._relay, self._leases, self._progress, self._reconciler, self._assembler)
+        for part in (*talkers, *quiet, *self._watchers):
             if not part.is_alive():
                 raise PartEnded(f"the builder's part '{part.name}' has ended; see the log above")
 
@@ -171,7 +185,8 @@ class Builder:
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
-        for part in (self._progress, self._reconciler, *self._watchers, self._leases):
+        parts = (self._assembler, self._progress, self._reconciler, *self._watchers, self._leases)
+        for part in parts:
             part.stop()
             part.join(_OUTBOX_GRACE_SECS)
         self._relay.stop(_OUTBOX_GRACE_SECS)

@@ -10,6 +10,7 @@ import json
 import logging
 
 from datamill.broker import Delivery
+from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import Catalog, CatalogUnavailable, tasks
 from datamill_builder.catalog.states import TaskKind
@@ -39,6 +40,7 @@ class Steward:
         attempts: Attempts,
         space: DiskSpace,
         environments: Environments,
+        assembler: Assembler,
     ) -> None:
         self._owner = owner
         self._bench = bench
@@ -47,7 +49,7 @@ class Steward:
         self._installers = Installers(INSTALLERS, lambda task: _wake(bench.catalog, task))
         self.resolver = Resolver(bench, environments, self._installers)
         self.planner = Planner(bench, environments, self._installers)
-        self.packer = Packer(bench)
+        self.packer = Packer(bench, assembler)
 
     def work(self, delivery: Delivery) -> None:
         """Do what a ticket hints at, if nobody else does."""

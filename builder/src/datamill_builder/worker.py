@@ -13,6 +13,7 @@ from typing import Any
 from datamill.broker import Delivery
 from datamill.events import Reason
 from datamill.failpoint import failpoint
+from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import CatalogUnavailable, Transaction, lifecycle
 from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
@@ -28,6 +29,7 @@ from datamill_builder.places import Place, Places
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.recipe import Recipe
 from datamill_builder.shard_claims import ShardClaims
+from datamill_builder.shard_file import ShardFile
 from datamill_builder.slices import read_slice
 from datamill_builder.workbench import Workbench, opening_of
 
@@ -44,6 +46,7 @@ class ShardWorker:
         attempts: Attempts,
         space: DiskSpace,
         places: Places,
+        assembler: Assembler,
         progress: ProgressTeller,
     ) -> None:
         self._claims = claims
@@ -51,6 +54,7 @@ class ShardWorker:
         self._attempts = attempts
         self._space = space
         self._places = places
+        self._assembler = assembler
         self._progress = progress
 
     def work(self, _delivery: Delivery) -> None:
@@ -95,8 +99,11 @@ class ShardWorker:
                 items = read_slice(self._bench.store.plan_path(key, shard.split), shard)
                 with self._handler(recipe, run) as opened:
                     answer = self._written(claim, opened, items, temporary)
-                written = answers.written(answer, temporary, items)
-                self._commit_shard(claim, recipe, build, written, temporary, began)
+                shard_file, skipped = answers.written(answer, temporary, items)
+                file = self._commit_shard(
+                    claim, recipe, build, temporary, shard_file, skipped, began
+                )
+                self._assembler.committed(key, claim.index, file, shard_file)
 
     @contextmanager
     def _handler(self, recipe: Recipe, run: _Run) -> Iterator[OpenHandler]:
@@ -126,18 +133,18 @@ class ShardWorker:
         claim: Claim,
         recipe: Recipe,
         build: Any,
-        written: answers.Written,
         temporary: Path,
+        found: ShardFile,
+        skipped: list[answers.Skipped],
         began: float,
-    ) -> None:
+    ) -> str:
+        """Commit a shard; return the name of its file."""
         key, index = claim.subject, claim.index
         failpoint("shard.written")
         file = self._bench.store.keep_shard(temporary, key, index, claim.fence)
         secs = time.monotonic() - began
-        skipped = [
-            {"key": storable(item.key), "reason": storable(item.reason)} for item in written.skipped
-        ]
-        result = ShardResult(file, written.records, written.bytes, written.sha256, skipped, secs)
+        items = [{"key": storable(item.key), "reason": storable(item.reason)} for item in skipped]
+        result = ShardResult(file, found.records, found.bytes, found.sha256, items, secs)
 
         address = self._bench.address()  # not inside the change: it may have to read the catalog
 
@@ -150,6 +157,7 @@ class ShardWorker:
         self._commit(claim, [file], commit)
         failpoint("shard.committed")
         log.debug("%s.%d: %d records in %.2f s", key[:12], index, result.records, secs)
+        return file
 
     def _end_if_too_bad(self, change: Transaction, recipe: Recipe, build: Any) -> None:
         """Fail the build as soon as too many source items are bad, under the shard's fence."""

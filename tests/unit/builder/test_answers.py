@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,11 @@ def test_a_shard_is_compared_with_its_file(tmp_path: Path) -> None:
     file = write_records(tmp_path / "shard", [example(number=[1])])
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     right = {"records": 1, "bytes": file.stat().st_size, "sha256": digest, "skipped": []}
-    assert answers.written(right, file, [{}]).records == 1
+    found, skipped_items = answers.written(right, file, [{}])
+    assert (found.records, found.sha256, skipped_items) == (1, digest, [])
+    assert found.crc32 == zlib.crc32(file.read_bytes())
+    without_digest = {name: value for name, value in right.items() if name != "sha256"}
+    assert answers.written(without_digest, file, [{}]) == (found, [])
     skipped = [{"key": "1", "reason": "bad"}] * 2
     for wrong in ({"records": 2}, {"bytes": 1}, {"sha256": "0" * 64}, {"skipped": skipped}):
         with pytest.raises(HandlerFailed, match=r"write_shard\(\) returned"):

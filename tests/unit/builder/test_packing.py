@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import zipfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from PIL import Image
 
 from datamill.archive import Manifest
 from datamill_builder import packing
+from datamill_builder.archive_file import ChangedShard
 from datamill_builder.catalog.lifecycle import ArchiveResult
+from datamill_builder.growing_archive import GrowingArchive
 from datamill_builder.packing import DamagedShards, TooManyBadItems, check_bad_share
 from datamill_builder.recipe import Recipe
+from datamill_builder.shard_file import read_shard
 from datamill_builder.store import Store
 from tests.unit.builder.records import example, write_records
 
@@ -79,9 +83,20 @@ def pack(
     store: Store, key: str, recipe: Recipe, build: Build, shards: list[Shard]
 ) -> tuple[ArchiveResult, int]:
     """Pack, and move the archive to its public name as a steward does."""
-    with store.scratch() as folder:
-        archive, records = packing.pack(store, folder, key, recipe, build, shards)
-        store.keep_archive(folder / archive.name, archive.name)
+    with closing(GrowingArchive(store, key, recipe, build, shards)) as growing:
+        return finish(store, growing, key, recipe, build, shards)
+
+
+def finish(
+    store: Store,
+    growing: GrowingArchive,
+    key: str,
+    recipe: Recipe,
+    build: Build,
+    shards: list[Shard],
+) -> tuple[ArchiveResult, int]:
+    archive, records = packing.pack(store, growing, key, recipe, build, shards)
+    store.keep_archive(growing.path, archive.name)
     return archive, records
 
 
@@ -110,6 +125,34 @@ def test_equal_content_is_equal_bytes(store: Store, shards: list[Shard], tmp_pat
     assert first.sha256 == second.sha256 == hashlib.sha256(one.read_bytes()).hexdigest()
     assert (first.bytes, records) == (one.stat().st_size, 12)
     assert first.mark == store.archive_mark(first.name)
+
+
+@pytest.mark.parametrize("known", [1, 2, 3])
+def test_an_archive_that_has_grown_has_the_same_bytes(
+    store: Store, shards: list[Shard], known: int
+) -> None:
+    first, _ = pack(store, KEY, recipe(), Build(features=FEATURES), shards)
+    expected = store.archive_path(first.name).read_bytes()
+    with closing(GrowingArchive(store, KEY, recipe(), Build(features=FEATURES), shards)) as growing:
+        for shard in shards[:known]:
+            growing.add_known(shard.file or "", read_shard(shard_file(store, shard)))
+        assert growing.is_of(shards)
+        second, _ = finish(store, growing, KEY, recipe(), Build(features=FEATURES), shards)
+    assert second == replace(first, mark=second.mark)
+    assert store.archive_path(second.name).read_bytes() == expected
+
+
+def test_a_shard_that_changed_is_not_taken_for_what_it_was(
+    store: Store, shards: list[Shard]
+) -> None:
+    path = shard_file(store, shards[0])
+    known = read_shard(path)
+    body = bytearray(path.read_bytes())
+    body[40] ^= 1
+    path.write_bytes(body)
+    growing = GrowingArchive(store, KEY, recipe(), Build(), shards)
+    with closing(growing), pytest.raises(ChangedShard):
+        growing.add_known(path.name, known)
 
 
 def test_the_archive_is_named_by_its_content_and_laid_out_in_order(

@@ -16,10 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 from datamill.archive import layout
 from datamill.errors import InvalidRequest, RecordError, first_line
 from datamill.events import Reason
-from datamill.records import count_records
 from datamill.request import MAX_CONFIG_BYTES, canonical_json
 from datamill_builder.handlers.process import HandlerFailed
-from datamill_builder.handlers.wheels import file_sha256
+from datamill_builder.shard_file import ShardFile, read_shard
 
 MAX_RESOLVED_BYTES = 4 * MAX_CONFIG_BYTES
 """The largest resolved config, as canonical JSON."""
@@ -49,18 +48,20 @@ class _Counts(_Strict):
     records: Count
 
 
-class _Skipped(_Strict):
+class Skipped(_Strict):
+    """A source item that is not in the shard, and why."""
+
     key: str
     reason: str
 
 
-class Written(_Strict):
+class _Written(_Strict):
     """What `write_shard` says of the file that it wrote."""
 
     records: Count
     bytes: Count
-    sha256: str
-    skipped: list[_Skipped]
+    sha256: str | None = None
+    skipped: list[Skipped]
 
 
 _PLAN: TypeAdapter[dict[str, _Counts]] = TypeAdapter(
@@ -107,22 +108,22 @@ def plan(answer: Any) -> dict[str, dict[str, int]]:
     return {split: count.model_dump() for split, count in counts.items()}
 
 
-def written(answer: Any, file: Path, items: Sequence[Any]) -> Written:
-    """Return what was written; the file is compared with it: both are told to others."""
-    told = _checked("write_shard()", TypeAdapter(Written), answer)
+def written(answer: Any, file: Path, items: Sequence[Any]) -> tuple[ShardFile, list[Skipped]]:
+    """Return what the file holds, which is compared with what is said, and the skipped items."""
+    told = _checked("write_shard()", TypeAdapter(_Written), answer)
     if not file.is_file():
         raise _wrong("write_shard()", "that it is done, and there is no file")
-    if (told.bytes, told.sha256) != (file.stat().st_size, file_sha256(file)):
-        raise _wrong("write_shard()", "another size or digest than its file has")
     try:
-        count = count_records(file)
+        found = read_shard(file)
     except RecordError as error:
         raise _wrong("write_shard()", f"a file that is no TFRecord file: {error}") from error
-    if told.records != count:
-        raise _wrong("write_shard()", f"{told.records} records; its file has {count}")
+    if told.bytes != found.bytes or told.sha256 not in (None, found.sha256):
+        raise _wrong("write_shard()", "another size or digest than its file has")
+    if told.records != found.records:
+        raise _wrong("write_shard()", f"{told.records} records; its file has {found.records}")
     if len(told.skipped) > len(items):
         raise _wrong("write_shard()", f"{len(told.skipped)} skipped items of {len(items)}")
-    return told
+    return found, told.skipped
 
 
 def paths(answer: Any) -> list[str]:

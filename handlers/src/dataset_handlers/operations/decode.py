@@ -19,7 +19,7 @@ import struct
 import warnings
 import zlib
 from io import BytesIO
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,14 +27,23 @@ from PIL import Image, UnidentifiedImageError
 
 from dataset_handlers.operations.arrays import Pixels, Size
 from dataset_handlers.operations.file_kind import describe_other_file
-from dataset_handlers.operations.orientation import UPRIGHT, orientation_of, turn_upright
+from dataset_handlers.operations.jpeg_header import plain_jpeg_size
+from dataset_handlers.operations.orientation import (
+    KEEPS_SIDES,
+    UPRIGHT,
+    orientation_of,
+    turn_upright,
+)
 from dataset_handlers.operations.pillow_limit import without_pillow_limit
 from dataset_handlers.sdk.errors import BadItemError
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """JPEG includes MPO, a JPEG with more JPEGs behind it."""
 
-_WHITE, _BLACK = 255, 0
+Mode = Literal["RGB", "L"]
+
+_BACKGROUNDS: dict[Mode, int] = {"RGB": 255, "L": 0}
+_FLAGS: dict[Mode, int] = {"RGB": cv2.IMREAD_COLOR_BGR, "L": cv2.IMREAD_GRAYSCALE}
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
 _NO_MEMORY = -4  # cv::Error::StsNoMem
@@ -59,18 +68,24 @@ def decode_color(data: bytes, max_pixels: int, at_least: Size | None = None) -> 
     `at_least`: the decoder then leaves out work. Only where the sides can be divided exactly, so
     that no pixel moves against those of a mask.
     """
-    image = _open(data, max_pixels)
-    if _is_plain_jpeg(image, data):
-        return _decode_jpeg(image, data, cv2.IMREAD_COLOR_BGR, at_least)
-    return _decode_with_pillow(image, "RGB", _WHITE)
+    return _decode(data, max_pixels, "RGB", at_least)
 
 
 def decode_grey(data: bytes, max_pixels: int, at_least: Size | None = None) -> Decoded:
     """Return uint8 `[height, width]`. Raises `BadItemError`."""
+    return _decode(data, max_pixels, "L", at_least)
+
+
+def _decode(data: bytes, max_pixels: int, mode: Mode, at_least: Size | None) -> Decoded:
+    size = plain_jpeg_size(data)
+    if size and _is_whole_jpeg(data):
+        _check_pixels(size, max_pixels)
+        return _decode_jpeg(data, size, UPRIGHT, mode, at_least)
     image = _open(data, max_pixels)
-    if _is_plain_jpeg(image, data):
-        return _decode_jpeg(image, data, cv2.IMREAD_GRAYSCALE, at_least)
-    return _decode_with_pillow(image, "L", _BLACK)
+    if image.format == "JPEG" and image.mode in ("RGB", "L") and _is_whole_jpeg(data):
+        size = (image.height, image.width)
+        return _decode_jpeg(data, size, orientation_of(image), mode, at_least)
+    return _decode_with_pillow(image, mode)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -83,27 +98,30 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         raise BadItemError(describe_other_file(data)) from error
     except _BROKEN as error:
         raise BadItemError(f"its header is broken ({error})") from error
-    width, height = image.size
+    _check_pixels((image.height, image.width), max_pixels)
+    return image
+
+
+def _check_pixels(size: Size, max_pixels: int) -> None:
+    height, width = size
     if width * height > max_pixels:
         raise BadItemError(
             f"{width}x{height} is {width * height} pixels, max_pixels allows {max_pixels}"
         )
-    return image
 
 
-def _is_plain_jpeg(image: Image.Image, data: bytes) -> bool:
-    """Whether OpenCV decodes the file as well as Pillow does, and faster.
-
-    A file that ends with the end marker is not cut off; OpenCV might fill a missing end with grey.
-    """
-    ends = data[-_TAIL_BYTES:].rstrip(b"\0").endswith(_END_OF_IMAGE)
-    return image.format == "JPEG" and image.mode in ("RGB", "L") and ends
+def _is_whole_jpeg(data: bytes) -> bool:
+    """Whether a JPEG is not cut off: OpenCV might fill a missing end with grey."""
+    return data[-_TAIL_BYTES:].rstrip(b"\0").endswith(_END_OF_IMAGE)
 
 
-def _decode_jpeg(image: Image.Image, data: bytes, flags: int, at_least: Size | None) -> Decoded:
-    orientation = orientation_of(image)
-    size = (image.height, image.width) if orientation in UPRIGHT else image.size
-    flags |= cv2.IMREAD_IGNORE_ORIENTATION | _reduction(size, at_least)
+def _decode_jpeg(
+    data: bytes, size: Size, orientation: int, mode: Mode, at_least: Size | None
+) -> Decoded:
+    """Decode with OpenCV, which does it as Pillow does, and faster."""
+    if orientation not in KEEPS_SIDES:
+        size = (size[1], size[0])
+    flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION | _reduction(size, at_least)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -131,7 +149,7 @@ def _reduction(size: Size, at_least: Size | None) -> int:
     return 0
 
 
-def _decode_with_pillow(image: Image.Image, mode: str, background: int) -> Decoded:
+def _decode_with_pillow(image: Image.Image, mode: Mode) -> Decoded:
     try:
         with warnings.catch_warnings(), without_pillow_limit():
             warnings.simplefilter("ignore")
@@ -140,20 +158,20 @@ def _decode_with_pillow(image: Image.Image, mode: str, background: int) -> Decod
             image.load()
             # Pillow turns TIFFs upright itself.
             orientation = 1 if image.format == "TIFF" else orientation_of(image)
-            pixels = turn_upright(_eight_bits(image, mode, background), orientation)
+            pixels = turn_upright(_eight_bits(image, mode), orientation)
     except _BROKEN as error:
         raise BadItemError(f"it can't be decoded ({error})") from error
     return Decoded(pixels, (pixels.shape[0], pixels.shape[1]))
 
 
-def _eight_bits(image: Image.Image, mode: str, background: int) -> Pixels:
+def _eight_bits(image: Image.Image, mode: Mode) -> Pixels:
     if image.mode.startswith("I;16"):
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
     if image.mode in ("I", "F"):
         raise BadItemError("its pixels have 32 bits: what is white is not defined")
     if image.has_transparency_data:
-        image = _on_background(image.convert("RGBA"), background)
+        image = _on_background(image.convert("RGBA"), _BACKGROUNDS[mode])
     pixels = np.asarray(image.convert(mode))
     return pixels if mode == "L" else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
 

@@ -9,7 +9,8 @@ from PIL import ExifTags, Image
 
 from dataset_handlers.operations.arrays import Pixels
 
-UPRIGHT = frozenset({1, 2, 3, 4})
+UPRIGHT = 1
+KEEPS_SIDES = frozenset({1, 2, 3, 4})
 """Orientations that leave width and height what they are."""
 
 # What makes an image of each orientation upright. Source: Exif 2.32 (CIPA DC-008), tag 274.
@@ -27,12 +28,12 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
 def orientation_of(image: Image.Image) -> int:
     """Return the orientation, 1 to 8; 1 (upright) where none is given or EXIF is malformed."""
     if image.format == "JPEG" and "exif" not in image.info and "xmp" not in image.info:
-        return 1
+        return UPRIGHT
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
     except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError):
-        return 1
-    return orientation if orientation in _TURNS else 1
+        return UPRIGHT
+    return orientation if orientation in _TURNS else UPRIGHT
 
 
 def turn_upright(pixels: Pixels, orientation: int) -> Pixels:

@@ -42,10 +42,11 @@ What a builder may call, in a process of the handler's own environment. Values a
 - `write_plan(content_key, folder) -> dict`, if it is there: writes the same, an object per line,
   into `<folder>/<split>.jsonl`, and gives the `items` and `records` of each split.
 - `write_shard(items, path, content_key, progress=None) -> dict`: writes the records of these items
-  to one TFRecord file at `path`, closed when the call returns. Gives `records`,
-  `bytes`, `sha256` (lower-case hex) and `skipped`, a list of `{"key", "reason"}`. Calls
-  `progress(records so far)` after each record; the number falls back by the records of an item
-  that turns out to be bad. `max_bad_share` is the builder's to hold, over all shards.
+  to one TFRecord file at `path`, closed when the call returns. Gives `records`, `bytes` and
+  `skipped`, a list of `{"key", "reason"}`; also `sha256` (lower-case hex), if the handler takes
+  it: then the builder compares it with its own. Calls `progress(records so far)` after each
+  record; the number falls back by the records of an item that turns out to be bad.
+  `max_bad_share` is the builder's to hold, over all shards.
 
 The bytes of a shard depend on its items, the content key and the handler's packages: not on the
 process, the machine, the order of shards or what was written before. Errors carry

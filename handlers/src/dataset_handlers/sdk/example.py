@@ -18,24 +18,52 @@ Values = Sequence[Any]
 _PACKAGE = "dataset_handlers.tensorflow"
 _Field = descriptor_pb2.FieldDescriptorProto
 
+# Tags: the number of a field, and that its length follows.
+_FEATURES = _ENTRY = _KEY = b"\x0a"
+_VALUE = b"\x12"
+_LISTS: dict[Kind, bytes] = {"bytes_list": b"\x0a", "float_list": b"\x12", "int64_list": b"\x1a"}
+
 
 def encode_example(features: Mapping[str, tuple[Kind, Values]]) -> bytes:
-    """Return the serialised Example; equal features give equal bytes, in whatever order."""
-    example = _example_class()()
-    by_name = example.features.feature
-    for name, (kind, values) in features.items():
-        # getattr on the list marks the kind as set, also where there are no values.
-        values_list = getattr(by_name[name], kind)
-        values_list.SetInParent()
-        values_list.value.extend(values)
-    # Without `deterministic` the order of a map is that of the process's hash seed.
-    serialised: bytes = example.SerializeToString(deterministic=True)
-    return serialised
+    """Return the serialised Example; equal features give equal bytes, in whatever order.
+
+    Bytes lists are framed here, as protobuf's wire format says: going through its messages would
+    copy each image three times. Features are in the order of protobuf's deterministic
+    serialisation: of their names, but that a name comes after those that begin with it.
+    """
+    entries: list[bytes] = []
+    for name, (kind, values) in sorted(features.items(), key=_place):
+        key = _field(_KEY, [name.encode()])
+        value = _field(_VALUE, _field(_LISTS[kind], _list(kind, values)))
+        entries += _field(_ENTRY, key + value)
+    return b"".join(_field(_FEATURES, entries))
+
+
+def _place(feature: tuple[str, object]) -> bytes:
+    return feature[0].encode() + b"\xff"  # which is in no UTF-8
+
+
+def _list(kind: Kind, values: Values) -> list[bytes]:
+    if kind == "bytes_list":
+        return [part for value in values for part in _field(_ENTRY, [value])]
+    numbers = _message_class("FloatList" if kind == "float_list" else "Int64List")(value=values)
+    return [numbers.SerializeToString()]
+
+
+def _field(tag: bytes, parts: list[bytes]) -> list[bytes]:
+    """Return the parts with the tag and length of the field that they are in."""
+    size = sum(map(len, parts))
+    head = bytearray(tag)
+    while size > 0x7F:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    return [bytes(head), *parts]
 
 
 def decode_example(serialised: bytes) -> dict[str, list[Any]]:
     """Return the values of each feature. Raises protobuf's `DecodeError` if it is no Example."""
-    features = _example_class().FromString(serialised).features.feature
+    features = _message_class("Example").FromString(serialised).features.feature
     return {name: _values(features[name]) for name in sorted(features)}
 
 
@@ -45,10 +73,15 @@ def _values(feature: Any) -> list[Any]:
 
 
 @cache
-def _example_class() -> Any:
+def _message_class(name: str) -> Any:
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{name}"))
+
+
+@cache
+def _pool() -> descriptor_pool.DescriptorPool:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(_definition())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Example"))
+    return pool
 
 
 def _definition() -> descriptor_pb2.FileDescriptorProto:

@@ -63,7 +63,6 @@ def write_shard(
     return {
         "records": writer.records,
         "bytes": writer.size_bytes,
-        "sha256": writer.sha256(),
         "skipped": skipped,
     }
 

@@ -6,7 +6,6 @@ masked CRC-32C. Source: record_writer.h and crc32c.h below tensorflow/core/lib.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from pathlib import Path
@@ -26,7 +25,6 @@ class Mark(NamedTuple):
 
     records: int
     size_bytes: int
-    hash: hashlib._Hash
 
 
 def masked_crc(data: bytes) -> int:
@@ -36,14 +34,13 @@ def masked_crc(data: bytes) -> int:
 
 
 class TFRecordWriter:
-    """Writes one file and its SHA-256.
+    """Writes one file.
 
     It is not synced to the disk: the builder does that while the handler writes the next one.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._file = Path(path).open("wb")  # noqa: SIM115 - closed by __exit__
-        self._hash = hashlib.sha256()
+        self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115 - closed by __exit__
         self.records = 0
         self.size_bytes = 0
 
@@ -51,25 +48,27 @@ class TFRecordWriter:
         """Add a record."""
         length = _LENGTH.pack(len(record))
         header = _HEADER.pack(len(record), masked_crc(length))
-        for part in (header, record, _FOOTER.pack(masked_crc(record))):
-            self._file.write(part)
-            self._hash.update(part)
-            self.size_bytes += len(part)
+        footer = _FOOTER.pack(masked_crc(record))
+        self._write([header, record, footer])
+        self.size_bytes += len(header) + len(record) + len(footer)
         self.records += 1
+
+    def _write(self, parts: list[bytes]) -> None:
+        written = os.writev(self._file.fileno(), parts)
+        if written < sum(map(len, parts)):
+            rest = memoryview(b"".join(parts))[written:]
+            while rest:  # the next try says why, or goes on
+                rest = rest[self._file.write(rest) :]
 
     def mark(self) -> Mark:
         """Return where the file ends now."""
-        return Mark(self.records, self.size_bytes, self._hash.copy())
+        return Mark(self.records, self.size_bytes)
 
     def back_to(self, mark: Mark) -> None:
         """Take away what was written after `mark`."""
-        self.records, self.size_bytes, self._hash = mark
+        self.records, self.size_bytes = mark
         self._file.seek(self.size_bytes)
         self._file.truncate()
-
-    def sha256(self) -> str:
-        """Return the digest of the file so far, lower-case hex."""
-        return self._hash.hexdigest()
 
     def __enter__(self) -> TFRecordWriter:
         return self

@@ -22,6 +22,7 @@ from datamill.broker import Delivery
 from datamill.events import Reason
 from datamill.request import Request
 from datamill.settings import Settings
+from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import Catalog, PatientChanges, schema, tasks
 from datamill_builder.catalog.lifecycle import Failure
@@ -34,6 +35,7 @@ from datamill_builder.installers import Installers
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Leases
 from datamill_builder.packer import Packer
+from datamill_builder.places import Places
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
 from datamill_builder.resolver import Resolver
@@ -150,13 +152,14 @@ class Parts:
         self.attempts = Attempts(changes, Leases(catalog, 60.0), space, ATTEMPTS)
         given = ("owner", bench, self.attempts, space)
         self.intake = Intake(catalog, self.store, address, self.looked_at.append)
-        self.steward = Steward(*given, played)
+        assembler = Assembler(catalog, self.store, space)
+        self.steward = Steward(*given, played, assembler)
         self.resolver = _PausedResolver(bench, played, Installers(1, lambda _task: None))
-        self.packer = _PausedPacker(bench)
+        self.packer = _PausedPacker(bench, assembler)
         self.steward.resolver, self.steward.packer = self.resolver, self.packer
         claims = ShardClaims("owner", bench, played)
         teller = ProgressTeller(catalog, lambda _messages: None)
-        self.worker = ShardWorker(claims, bench, self.attempts, space, teller)
+        self.worker = ShardWorker(claims, bench, self.attempts, space, Places(1), assembler, teller)
         self.watch = RawWatch(catalog)
         self.raw = folder / "raw" / "toy"
         self.raw.mkdir(parents=True)

@@ -3,7 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dataset_handlers.sdk.example import decode_example, encode_example
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataset_handlers.sdk.example import _message_class, decode_example, encode_example
 
 FEATURES = {
     "image": ("bytes_list", [b"\xff\xd8"]),
@@ -25,6 +28,26 @@ def test_the_bytes_are_those_of_tensorflow():
 
 def test_the_order_of_features_does_not_matter():
     assert encode_example(dict(reversed(FEATURES.items()))) == BY_TENSORFLOW
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=130)
+LISTS = st.one_of(
+    st.tuples(st.just("bytes_list"), st.lists(st.binary(max_size=200), max_size=3)),
+    st.tuples(st.just("int64_list"), st.lists(st.integers(-(2**63), 2**63 - 1), max_size=200)),
+    st.tuples(st.just("float_list"), st.lists(st.floats(width=32), max_size=200)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(features=st.dictionaries(NAMES, LISTS, max_size=4))
+def test_the_bytes_are_those_of_protobuf(features):
+    example = _message_class("Example")()
+    for name, (kind, values) in features.items():
+        values_list = getattr(example.features.feature[name], kind)
+        values_list.SetInParent()
+        values_list.value.extend(values)
+    example.features.SetInParent()
+    assert encode_example(features) == example.SerializeToString(deterministic=True)
 
 
 def test_reading_back():
