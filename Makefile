@@ -5,7 +5,7 @@ BIN := .venv/bin
 PARALLEL := -n auto --dist loadfile
 # What takes long beside the faults.
 LONG_FLOWS := tests/flow/test_long_things.py tests/flow/test_graceful.py
-SOURCES := client/src producer/src builder/src notifier/src handlers/src
+SOURCES := client/src producer/src builder/src notifier/src handlers/src benchmarks
 
 .PHONY: help setup demo test test-unit test-brokers faults soak lint bench lock clean
 
@@ -45,8 +45,8 @@ lint: setup ## style, types and the directions of imports
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports
 
-bench: setup ## measurements, each beside a limit or a peer
-	@for file in benchmarks/[a-z]*.py; do echo "$$file" && $(BIN)/python "$$file" || exit 1; done
+bench: setup ## docs/benchmarks.md: each figure beside a limit or a peer; QUESTIONS="packing" asks some
+	@$(BIN)/python -m benchmarks $(QUESTIONS)
 
 lock: ## write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
 	@sh scripts/setup.sh lock

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 ROUNDS = 5
 
@@ -75,6 +76,23 @@ class Comparison:
     def reached(self) -> bool:
         """Whether the score is what it has to be."""
         return self.limit.reached_by(self.score)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a report is made from."""
+        return {
+            "question": self.question,
+            "unit": self.unit,
+            "ours": self.ours,
+            "peer_name": self.peer_name,
+            "peer": self.peer if self.peer_name else (),
+            "scores": self.scores,
+            "score": self.score,
+            "limit": self.limit.value,
+            "at_least": self.limit.at_least,
+            "wanted": self.limit.wording,
+            "reached": self.reached,
+            "note": self.note,
+        }
 
     def line(self) -> str:
         """Return the comparison as a line to read."""
