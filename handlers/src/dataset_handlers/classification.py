@@ -105,7 +105,7 @@ class ClassificationHandler(ImageHandler):
 
     def _load(self, item: SourceItem) -> Pixels:
         read = self.grey if self.options.channels == 1 else self.color
-        return self.sized(read(item, "image").pixels)
+        return self.sized(read(item, "image", alone=True).pixels)
 
     def _label(self, item: SourceItem) -> int:
         name = item.meta["class"]

@@ -10,7 +10,7 @@ import numpy as np
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Pixels
 from dataset_handlers.operations.brightness import brighten
-from dataset_handlers.operations.decode import Decoded, decode_color, decode_grey
+from dataset_handlers.operations.decode import Decoded, Reducible, decode_color, decode_grey
 from dataset_handlers.operations.encode import encode_jpeg
 from dataset_handlers.operations.geometry import Geometry, random_geometry
 from dataset_handlers.operations.opencv import settle_opencv
@@ -58,18 +58,23 @@ class ImageHandler(RecordHandler):
         """Return the feature of what `jpeg` makes."""
         return Image(*self.options.record_size, channels, "jpeg")
 
-    def color(self, item: SourceItem, role: str) -> Decoded:
+    def color(self, item: SourceItem, role: str, *, alone: bool = False) -> Decoded:
         """Return a picture upright, uint8 `[height, width, 3]`, blue first. Raises `BadItemError`.
 
-        It may have been decoded at a half, a quarter or an eighth of its size, where `image_size`
-        is not larger than that.
+        It may come reduced, as the option `reduced_decoding` says; `alone`: it has no mask or the
+        like, which would have to lie exactly on it.
         """
-        max_pixels, image_size = self.options.max_pixels, self.options.image_size
-        return self._decoded(item, role, lambda data: decode_color(data, max_pixels, image_size))
+        max_pixels, reducible = self.options.max_pixels, self._reducible(alone)
+        return self._decoded(item, role, lambda data: decode_color(data, max_pixels, reducible))
 
-    def grey(self, item: SourceItem, role: str) -> Decoded:
-        """Return a picture upright, uint8 `[height, width]`. Raises `BadItemError`."""
-        return self._decoded(item, role, lambda data: decode_grey(data, self.options.max_pixels))
+    def grey(self, item: SourceItem, role: str, *, alone: bool = False) -> Decoded:
+        """Return a picture upright, uint8 `[height, width]`, as `color` does; a mask as it is."""
+        max_pixels, reducible = self.options.max_pixels, self._reducible(alone) if alone else None
+        return self._decoded(item, role, lambda data: decode_grey(data, max_pixels, reducible))
+
+    def _reducible(self, alone: bool) -> Reducible | None:
+        size = self.options.image_size
+        return Reducible(size, exact=not alone) if size and self.options.reduced_decoding else None
 
     def sized(self, pixels: Pixels, *, mask: bool = False) -> Pixels:
         """Return the picture in `image_size`, or as it is where that is null."""

@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from dataset_handlers.classification import ClassificationHandler
+from dataset_handlers.operations.encode import encode_jpeg
 from dataset_handlers.sdk import ConfigError, NoSourceItemsError
 from tests.unit.handlers.pictures import gradient, save
 from tests.unit.handlers.reading import pixels_of, read_records
@@ -115,3 +117,17 @@ def test_a_name_that_is_not_utf8_is_a_bad_item(raw):
     handler = ClassificationHandler({}, str(raw))
     said = handler.write_shard(list(handler.plan_items("key")), str(raw.parent / "s"), "key")
     assert said["skipped"] == [{"key": "ants/caf\\xe9.jpg", "reason": "its file name is not UTF-8"}]
+
+
+def test_large_pictures_are_decoded_in_full_where_pixels_must_be_exact(tmp_path):
+    picture = gradient(333, 501)
+    save(tmp_path / "raw" / "ants" / "a.jpg", picture)
+    size = {"image_size": [40, 60], "jpeg_quality": 100}
+    fast, exact = (
+        build(tmp_path / "raw", {**size, "reduced_decoding": reduced})[0]["image"][0]
+        for reduced in (True, False)
+    )
+    decoded = cv2.imread(str(tmp_path / "raw" / "ants" / "a.jpg"))
+    assert exact == encode_jpeg(cv2.resize(decoded, (60, 40), interpolation=cv2.INTER_AREA), 100)
+    assert fast != exact
+    assert np.abs(pixels_of(fast).astype(int) - pixels_of(exact)).max() < 12

@@ -61,30 +61,36 @@ class Decoded(NamedTuple):
     size: Size
 
 
-def decode_color(data: bytes, max_pixels: int, at_least: Size | None = None) -> Decoded:
-    """Return uint8 `[height, width, 3]`, blue first. Raises `BadItemError`.
+class Reducible(NamedTuple):
+    """How far a large JPEG may come reduced to 1/2, 1/4 or 1/8: the decoder leaves out work then.
 
-    With `at_least`, a large JPEG may come reduced to 1/2, 1/4 or 1/8, its sides not below
-    `at_least`: the decoder then leaves out work. Only where the sides can be divided exactly, so
-    that no pixel moves against those of a mask.
+    `exact`: only where its sides can be divided, so that no pixel moves against those of a mask;
+    else by less than one of its pixels.
     """
-    return _decode(data, max_pixels, "RGB", at_least)
+
+    at_least: Size
+    exact: bool = True
 
 
-def decode_grey(data: bytes, max_pixels: int, at_least: Size | None = None) -> Decoded:
+def decode_color(data: bytes, max_pixels: int, reducible: Reducible | None = None) -> Decoded:
+    """Return uint8 `[height, width, 3]`, blue first. Raises `BadItemError`."""
+    return _decode(data, max_pixels, "RGB", reducible)
+
+
+def decode_grey(data: bytes, max_pixels: int, reducible: Reducible | None = None) -> Decoded:
     """Return uint8 `[height, width]`. Raises `BadItemError`."""
-    return _decode(data, max_pixels, "L", at_least)
+    return _decode(data, max_pixels, "L", reducible)
 
 
-def _decode(data: bytes, max_pixels: int, mode: Mode, at_least: Size | None) -> Decoded:
+def _decode(data: bytes, max_pixels: int, mode: Mode, reducible: Reducible | None) -> Decoded:
     size = plain_jpeg_size(data)
     if size and _is_whole_jpeg(data):
         _check_pixels(size, max_pixels)
-        return _decode_jpeg(data, size, UPRIGHT, mode, at_least)
+        return _decode_jpeg(data, size, UPRIGHT, mode, reducible)
     image = _open(data, max_pixels)
     if image.format == "JPEG" and image.mode in ("RGB", "L") and _is_whole_jpeg(data):
         size = (image.height, image.width)
-        return _decode_jpeg(data, size, orientation_of(image), mode, at_least)
+        return _decode_jpeg(data, size, orientation_of(image), mode, reducible)
     return _decode_with_pillow(image, mode)
 
 
@@ -116,12 +122,12 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 
 def _decode_jpeg(
-    data: bytes, size: Size, orientation: int, mode: Mode, at_least: Size | None
+    data: bytes, size: Size, orientation: int, mode: Mode, reducible: Reducible | None
 ) -> Decoded:
     """Decode with OpenCV, which does it as Pillow does, and faster."""
     if orientation not in KEEPS_SIDES:
         size = (size[1], size[0])
-    flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION | _reduction(size, at_least)
+    flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION | _reduction(size, reducible)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -133,18 +139,20 @@ def _decode_jpeg(
     return Decoded(turn_upright(pixels, orientation), size)
 
 
-def _reduction(size: Size, at_least: Size | None) -> int:
+def _reduction(size: Size, reducible: Reducible | None) -> int:
     """Return OpenCV's flag for the largest reduction that is allowed, or 0."""
-    if at_least is None:
+    if reducible is None:
         return 0
-    height, width = size
     for divisor, flag in (
         (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
         (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
         (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
     ):
-        exact = height % divisor == 0 and width % divisor == 0
-        if exact and height // divisor >= at_least[0] and width // divisor >= at_least[1]:
+        divides = not any(side % divisor for side in size)
+        large = all(
+            side // divisor >= least for side, least in zip(size, reducible.at_least, strict=True)
+        )
+        if large and (divides or not reducible.exact):
             return int(flag)
     return 0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_handlers.operations.decode import decode_color, decode_grey
+from dataset_handlers.operations.decode import Reducible, decode_color, decode_grey
 from dataset_handlers.sdk.errors import BadItemError
 from tests.unit.handlers.reading import encoded_as
 
@@ -215,28 +215,37 @@ def test_32_bit_images_are_refused():
     ],
 )
 def test_a_large_jpeg_may_come_reduced(at_least, expected):
-    decoded = decode_color(encoded_as(photo(320, 480), "JPEG"), LIMIT, at_least)
+    reducible = Reducible(at_least) if at_least else None
+    decoded = decode_color(encoded_as(photo(320, 480), "JPEG"), LIMIT, reducible)
     assert decoded.pixels.shape[:2] == expected
     assert decoded.size == (320, 480)
 
 
 def test_a_reduced_picture_shows_the_same():
     data = encoded_as(photo(320, 480), "JPEG", quality=98)
-    reduced = rgb(data, at_least=(40, 60))
+    reduced = rgb(data, reducible=Reducible((40, 60)))
     assert np.abs(reduced - photo(40, 60)).max() < 12
 
 
 def test_sides_that_do_not_divide_are_not_reduced():
-    decoded = decode_color(encoded_as(photo(321, 480), "JPEG"), LIMIT, (10, 10))
+    decoded = decode_color(encoded_as(photo(321, 480), "JPEG"), LIMIT, Reducible((10, 10)))
     assert decoded.pixels.shape[:2] == (321, 480)
+
+
+def test_sides_that_do_not_divide_are_rounded_up_where_that_does_no_harm():
+    data = encoded_as(photo(323, 485), "JPEG", quality=98)
+    reducible = Reducible((40, 60), exact=False)
+    assert decode_color(data, LIMIT, reducible).pixels.shape == (41, 61, 3)
+    assert decode_grey(data, LIMIT, reducible).pixels.shape == (41, 61)
+    assert np.abs(rgb(data, reducible=reducible) - photo(41, 61)).max() < 14
 
 
 def test_reduction_looks_at_the_upright_sides():
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded_as(photo(320, 480), "JPEG", exif=exif)
-    assert decode_color(data, LIMIT, (240, 160)).pixels.shape[:2] == (240, 160)
-    assert decode_color(data, LIMIT, (160, 240)).pixels.shape[:2] == (480, 320)
+    assert decode_color(data, LIMIT, Reducible((240, 160))).pixels.shape[:2] == (240, 160)
+    assert decode_color(data, LIMIT, Reducible((160, 240))).pixels.shape[:2] == (480, 320)
 
 
 def test_malformed_exif_is_ignored():

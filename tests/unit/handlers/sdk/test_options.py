@@ -52,6 +52,7 @@ def test_defaults():
         "flip_probability": 0.0,
         "brightness": 0.0,
         "jpeg_quality": 95,
+        "reduced_decoding": True,
         "max_pixels": 200_000_000,
     }
 
