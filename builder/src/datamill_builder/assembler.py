@@ -56,7 +56,8 @@ class Assembler(threading.Thread):
         with self._changed:
             growth = self._growths.pop(content_key, None) or _Growth()
             self._growths[content_key] = growth
-            if number < growth.next:  # the build was begun anew
+            begun = growth.next + (self._in_hand == content_key)
+            if number < begun:  # the build was begun anew
                 self._changed.wait_for(lambda: self._in_hand != content_key)
                 self._drop(content_key)
                 growth = self._growths[content_key] = _Growth()
@@ -71,6 +72,12 @@ class Assembler(threading.Thread):
             self._changed.wait_for(lambda: self._in_hand != content_key)
             growth = self._growths.pop(content_key, None)
         return growth.archive if growth else None
+
+    def grown(self, content_key: str) -> int | None:
+        """Return how many shards are in the archive of a build; None where it does not grow."""
+        with self._changed:
+            growth = self._growths.get(content_key)
+            return growth.next if growth else None
 
     def stop(self) -> None:
         """Begin nothing more."""

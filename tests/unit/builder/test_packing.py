@@ -23,10 +23,10 @@ from datamill_builder.packing import DamagedShards, TooManyBadItems, check_bad_s
 from datamill_builder.recipe import Recipe
 from datamill_builder.shard_file import read_shard
 from datamill_builder.store import Store
+from tests.unit.builder.recipes import recipe
 from tests.unit.builder.records import example, write_records
 
 KEY = "c" * 64
-LOCK = "# cpython-311 linux x86_64\nnumpy==2.4.6 \\\n    --hash=sha256:00\npillow==13.0.0\n"
 
 
 @dataclass(frozen=True)
@@ -44,25 +44,6 @@ class Shard:
 class Build:
     items: int = 100
     features: str | None = None
-
-
-def recipe(**config: object) -> Recipe:
-    return Recipe(
-        dataset_name="toy",
-        config=config,
-        mode="sharded",
-        records_per_shard=4,
-        raw="toy",
-        raw_version="e" * 64,
-        handler="toy",
-        package="toy-handlers",
-        package_version="1.0.0",
-        entry_point="toy:Toy",
-        wheel="toy_handlers-1.0.0-py3-none-any.whl",
-        wheel_sha256="d" * 64,
-        origin="a wheel in /secret/folder on a host",
-        lock=LOCK,
-    )
 
 
 def make_shards(store: Store, fence: int = 1) -> list[Shard]:
