@@ -7,7 +7,7 @@ PARALLEL := -n auto --dist loadfile
 LONG_FLOWS := tests/flow/test_long_things.py tests/flow/test_graceful.py
 SOURCES := client/src producer/src builder/src notifier/src handlers/src
 
-.PHONY: help setup demo test test-unit test-brokers faults soak lint bench lock clean
+.PHONY: help setup demo test test-unit test-brokers faults soak lint bench bench-setup lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ lint: setup ## style, types and the directions of imports
 
 bench: setup ## measurements, each beside a limit or a peer
 	@for file in benchmarks/[a-z]*.py; do echo "$$file" && $(BIN)/python "$$file" || exit 1; done
+
+bench-setup: setup ## make .cache/peers with what the benchmarks compare with
+	@sh scripts/setup.sh peers
 
 lock: ## write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
 	@sh scripts/setup.sh lock
