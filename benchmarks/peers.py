@@ -19,9 +19,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.building import Builds
@@ -98,18 +98,16 @@ def compare(
     with service(DATAMILL_WORKERS=str(cores())) as running:
         folder = running.raw / "classification"
         link_classes(folder, count)
-        with closing(Builds(running, count)) as builds:
+        builds = Builds(running, count)
 
-            def contender(peer: Peer) -> Callable[[], float]:
-                return lambda: peer.records_per_sec(folder, count)
+        def turns(peers: Sequence[Peer], rounds: int, warm_up: int) -> list[Comparison]:
+            contenders = [partial(peer.records_per_sec, folder, count) for peer in peers]
+            ours, *theirs = in_turns([builds.records_per_sec, *contenders], rounds, warm_up)
+            return [_comparison(count, ours, *pair) for pair in zip(peers, theirs, strict=True)]
 
-            ours, *theirs = in_turns([builds.records_per_sec, *map(contender, peers)], rounds)
-            found = [_comparison(count, ours, *pair) for pair in zip(peers, theirs, strict=True)]
-            if once:
-                again, *theirs = in_turns([builds.records_per_sec, *map(contender, once)], 1, 0)
-                found += [
-                    _comparison(count, again, *pair) for pair in zip(once, theirs, strict=True)
-                ]
+        found = turns(peers, rounds, 1)
+        if once:
+            found += turns(once, 1, 0)
     return sorted(found, key=lambda each: -statistics.median(each.peer))
 
 
