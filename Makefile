@@ -7,7 +7,7 @@ PARALLEL := -n auto --dist loadfile
 LONG_FLOWS := tests/flow/test_long_things.py tests/flow/test_graceful.py
 SOURCES := client/src producer/src builder/src notifier/src handlers/src benchmarks
 
-.PHONY: help setup demo test test-unit test-brokers faults soak lint bench lock clean
+.PHONY: help setup demo test test-unit test-brokers faults soak lint bench bench-setup lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,8 +45,11 @@ lint: setup ## style, types and the directions of imports
 	@$(BIN)/mypy $(SOURCES)
 	@$(BIN)/lint-imports
 
-bench: setup ## docs/benchmarks.md: each figure beside a limit or a peer; QUESTIONS="packing" asks some
+bench: bench-setup ## docs/benchmarks.md: each figure beside a limit or a peer; QUESTIONS="packing" asks some
 	@$(BIN)/python -m benchmarks $(QUESTIONS)
+
+bench-setup: setup ## make .cache/peers with what the benchmarks compare with
+	@sh scripts/setup.sh peers
 
 lock: ## write the lock files anew; LOCK_ARGS=--upgrade takes newer versions
 	@sh scripts/setup.sh lock

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes a checkout ready: Python environment, handlers wheel, RabbitMQ. `make setup` runs it.
-# `scripts/setup.sh lock` writes the lock files anew. It changes nothing outside the checkout
-# and the user's cache folder. Run again, it does only what has changed.
+# `scripts/setup.sh lock` writes the lock files anew, `scripts/setup.sh peers` makes the environment
+# that benchmarks compare with. It changes nothing outside the checkout and the user's cache
+# folder. Run again, it does only what has changed.
 #
 # PYTHON names the interpreter to use; UV_* settings and pip's index are respected.
 set -eu
@@ -10,6 +11,7 @@ cd "$(dirname "$0")/.."
 members="client producer builder notifier handlers"
 oldest_uv=0.13
 bin=.venv/bin
+peers=.cache/peers
 
 main() {
     mkdir -p .cache
@@ -24,7 +26,8 @@ main() {
             provide_rabbitmq
             ;;
         lock) write_locks ;;
-        *) fail "usage: scripts/setup.sh [setup|lock]" ;;
+        peers) make_peers_environment ;;
+        *) fail "usage: scripts/setup.sh [setup|lock|peers]" ;;
     esac
 }
 
@@ -197,6 +200,27 @@ provide_rabbitmq() {
     else
         "$bin/python" -m datamill_producer.rabbitmq install
     fi
+}
+
+# --- peers of the benchmarks --------------------------------------------------------------------
+
+peers_sum() {
+    { pwd; "$peers/bin/python" -V; cat benchmarks/pyproject.toml; } 2>&1 | cksum
+}
+
+# pip installs them, not uv: which build of PyTorch suits a machine is a matter of pip's settings.
+make_peers_environment() {
+    if stamped peers "$(peers_sum)"; then return; fi
+    need_uv
+    say "making $peers (the first time, a gigabyte to fetch; much more where PyTorch comes with CUDA)"
+    "$uv" venv --quiet --clear --seed --python "$bin/python" "$peers"
+    (
+        cd benchmarks
+        set -- "../$peers/bin/python" -m pip install --quiet --disable-pip-version-check
+        "$@" --group peers
+        "$@" --no-deps --group peers-alone
+    )
+    stamp peers "$(peers_sum)"
 }
 
 # --- locks ------------------------------------------------------------------------------------
