@@ -27,3 +27,25 @@ def resident_bytes(pid: int) -> int:
     """Return how much memory a process holds."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_resident_bytes(pid: int) -> int:
+    """Return the most memory that a process ever held, or since `forget_peak`."""
+    return _status_bytes(pid, "VmHWM")
+
+
+def private_bytes(pid: int) -> int:
+    """Return how much memory a process holds that is nobody else's."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+
+
+def forget_peak(pid: int) -> None:
+    """Let `peak_resident_bytes` begin anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _status_bytes(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (size,) = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
+    return int(size) * 1024
