@@ -6,7 +6,7 @@
   the largest photograph's own size.
 - Growth: peaks during builds of 500 and of 50,000 records, of the builder, its largest worker, the
   notifier, and a client that waits for the dataset, downloads it and reads every record. What the
-  allocators of such processes give back late is up to 10 MB; 50,000 records of 200 bytes would show.
+  allocators of such processes give back late is up to 10 MB; 50,000 times 200 bytes would show.
 """
 
 from __future__ import annotations
@@ -39,10 +39,8 @@ _NAME, _HANDLER = "classification", "dataset_handlers.classification:Classificat
 _RUNNER = "datamill_builder/handlers/runner.py"
 _WORKER_CONFIGS: dict[str, dict[str, Any]] = {
     "1024x1024, crop 800x800": EXAMPLE_CONFIG,
-    "own size, rotated, flipped, crop 1024x1024": {
+    "own size, rotated, flipped, brightened": {
         "image_size": None,
-        "crop_size": [1024, 1024],
-        "random_crop_centered": True,
         "rotate_degrees": 10,
         "flip_probability": 0.5,
         "brightness": 0.1,

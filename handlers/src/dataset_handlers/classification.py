@@ -93,7 +93,8 @@ class ClassificationHandler(ImageHandler):
         picture = self._picture(item)
         one_hot = np.zeros(len(self._folders), np.float32)
         one_hot[label] = 1
-        image = self.jpeg(self.geometry(picture, rng).apply(picture), rng)
+        moved = self.geometry(picture, rng).apply(picture)
+        image = self.jpeg(moved, rng, spare=not np.may_share_memory(moved, picture))
         return {"image": image, "label": label, "one_hot": one_hot}
 
     def _features(self, names: tuple[str, ...]) -> dict[str, Feature]:
