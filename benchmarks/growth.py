@@ -4,8 +4,9 @@ Seconds from the request to `ready` per record, without the start that every bui
 measured in the same run by builds of one record. The same in seconds of the processors that the
 builder and its handlers took: what else the machine does disturbs those less.
 
-Outputs of 64x64, so that the service's own share is large. A second worker's start is not in a
-build of one record, so that the cost of few records is a little too high, never that of many.
+Photographs of 128x128 become records of 64x64, so that the service's own share is large. A second
+worker's start is not in a build of one record, so that the cost of few records is a little too
+high, never that of many.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from collections.abc import Sequence
 
 from benchmarks.command import answer
 from benchmarks.measuring import Comparison, Limit, in_turns, timed
-from benchmarks.photographs import link_classes
+from benchmarks.photographs import link_small
 from benchmarks.service import Running, cores, service
 from tests.support.listener import PlainClient
 from tests.support.proc import processor_secs
 
 LIMIT = 1.05
 COUNTS = (500, 5000, 50_000)
+_SOURCE_SIDE = 128
 CONFIG = {"image_size": [64, 64], "crop_size": [64, 64]}
 
 
@@ -76,7 +78,7 @@ class _Build:
     """Builds a dataset of some size anew with every call, and returns the seconds it took."""
 
     def __init__(self, running: Running, client: PlainClient, count: int) -> None:
-        link_classes(running.raw / _name(count), count)
+        link_small(running.raw / _name(count), count, _SOURCE_SIDE)
         assert running.builder.process is not None
         self._pid = running.builder.process.pid
         self._client = client

@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 import datamill
 from benchmarks.command import answer
 from benchmarks.measuring import Comparison, Limit
-from benchmarks.photographs import EXAMPLE_CONFIG, link_classes, photographs
+from benchmarks.photographs import EXAMPLE_CONFIG, link_classes, link_small, photographs
 from benchmarks.service import Running, as_client, cores, service
 from datamill_builder.handlers.process import HandlerProcess
 from datamill_producer.up.descendants import descendants
@@ -117,7 +116,7 @@ def _parts(rounds: int, few: int, some: int, many: int) -> list[Comparison]:
         notifier=True, DATAMILL_WORKERS=str(cores()), DATAMILL_DATASETS=json.dumps(datasets)
     ) as running:
         for count in counts:
-            _lay_out(running.raw / _name(count), count)
+            link_small(running.raw / _name(count), count, _SIDE)
         processes, seeds = _Processes(running), itertools.count()
 
         def peaks(count: int) -> dict[str, float]:
@@ -151,20 +150,6 @@ def _parts(rounds: int, few: int, some: int, many: int) -> list[Comparison]:
 
 def _name(count: int) -> str:
     return f"small-{count}"
-
-
-def _lay_out(raw: Path, count: int) -> None:
-    """Lay out small pictures in two classes, links to a few."""
-    sources = raw.parents[1] / f"sources-{count}"
-    sources.mkdir()
-    for number in range(10):
-        pixels = np.full((_SIDE, _SIDE, 3), 20 * number, np.uint8)
-        cv2.imwrite(str(sources / f"{number}.jpg"), pixels)
-    for number in range(2):
-        (raw / f"class{number}").mkdir(parents=True)
-    for number in range(count):
-        link = raw / f"class{number % 2}" / f"{number:07d}.jpg"
-        link.hardlink_to(sources / f"{number % 10}.jpg")
 
 
 class _Processes:
