@@ -14,6 +14,9 @@ import numpy as np
 
 Loop = Callable[[Path], object]
 
+_SMALL_ONES = 100
+"""So many different ones: a file system has a limit of links to each."""
+
 
 class NoPhotographs(Exception):
     """There is no folder of photographs."""
@@ -45,6 +48,25 @@ def link_classes(target: Path, count: int, kind: str = "photos", classes: int = 
         links.append(folder / f"{number:07d}.jpg")
         links[-1].symlink_to(there[number % len(there)])
     return links
+
+
+def link_small(target: Path, count: int, side: int, classes: int = 2) -> None:
+    """Lay out `count` photographs, reduced to `side` by `side` pixels, as `link_classes` does.
+
+    They are links to some of them in `<target>-sources`, on the same file system.
+    """
+    sources, made = target.with_name(f"{target.name}-sources"), []
+    sources.mkdir(parents=True)
+    for photograph in photographs()[:_SMALL_ONES]:
+        pixels = cv2.imread(str(photograph), cv2.IMREAD_COLOR)
+        assert pixels is not None
+        made.append(sources / photograph.name)
+        cv2.imwrite(str(made[-1]), cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA))
+    for number in range(classes):
+        (target / f"class{number}").mkdir(parents=True)
+    for number in range(count):
+        link = target / f"class{number % classes}" / f"{number:07d}.jpg"
+        link.hardlink_to(made[number % len(made)])
 
 
 def published_example(path: Path) -> bytes:

@@ -1,24 +1,24 @@
 """Raw data: which version of it lies in a folder, and whether that has changed at a glance.
 
 The version is a digest over every file's path, size and content. Hashing content is done once
-per file: the catalog keeps digests, valid while size, modification time and inode stay. Above
+per file: the catalog keeps digests, valid while size, modification time and inode stay; also that
+of all together, so that of raw data that stays as it is no more than that is looked at. Above
 4 GiB, or as the settings say, modification times stand in for content, so that a build of very
 large raw data does not begin by reading all of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog
-from datamill_builder.raw_contents import contents
+from datamill_builder.raw_contents import UNREADABLE, contents, keep_whole, known_whole
 from datamill_builder.raw_listing import raw_files
+from datamill_builder.told import Told
 
 CONTENT_LIMIT_BYTES = 4 * 1024**3
 """Up to this size `auto` digests content."""
@@ -51,28 +51,32 @@ def raw_version(
         raise UnknownDataset(f"{folder.name} is no folder in the raw root")
     folders: list[str] = []
     count = size = 0
-    marks, times = hashlib.sha256(), hashlib.sha256(b"stat\n")
+    marks, times = Told(), Told(b"stat\n")
     for file in raw_files(folder, folders):
         count += 1
         size += file.size
-        marks.update(_told(file.path, file.mark))
-        times.update(_told(file.path, f"{file.size}\0{file.mtime_ns}"))
-    digest = times.hexdigest()
+        marks.add(f"{file.path}\0{file.mark}\n")
+        times.add(f"{file.path}\0{file.size}\0{file.mtime_ns}\n")
+    mark, digest = marks.hexdigest(), times.hexdigest()
     if mode == "content" or (mode == "auto" and size <= CONTENT_LIMIT_BYTES):
-        digest = _by_content(catalog, folder)
+        digest = known_whole(catalog, folder, mark) or _by_content(catalog, folder)
     noted = {
         "folder": str(folder),
         "folders": {path: _folder_mark(folder / path) for path in folders[:_MAX_MARKED_FOLDERS]},
         "files": count,
-        "stat": marks.hexdigest(),
+        "stat": mark,
     }
     return RawVersion(digest, json.dumps(noted))
 
 
 def _by_content(catalog: Catalog, folder: Path) -> str:
-    total = hashlib.sha256(b"content\n")
+    marks, total, all_read = Told(), Told(b"content\n"), True
     for file, digest in contents(catalog, folder, raw_files(folder)):
-        total.update(_told(file.path, f"{file.size}\0{digest}"))
+        marks.add(f"{file.path}\0{file.mark}\n")
+        total.add(f"{file.path}\0{file.size}\0{digest}\n")
+        all_read = all_read and digest != UNREADABLE
+    if all_read:
+        keep_whole(catalog, folder, marks.hexdigest(), total.hexdigest())
     return total.hexdigest()
 
 
@@ -92,17 +96,13 @@ def unchanged(marks: str) -> bool:
 def unchanged_in_full(marks: str) -> bool:
     """Return whether every file has the size, modification time and inode that it had."""
     noted = json.loads(marks)
-    told = hashlib.sha256()
+    told = Told()
     try:
         for file in raw_files(Path(noted["folder"])):
-            told.update(_told(file.path, file.mark))
+            told.add(f"{file.path}\0{file.mark}\n")
     except OSError:
         return False
     return told.hexdigest() == str(noted["stat"])
-
-
-def _told(path: str, facts: str) -> bytes:
-    return os.fsencode(f"{path}\0{facts}\n")
 
 
 def _folder_mark(folder: Path) -> int | None:

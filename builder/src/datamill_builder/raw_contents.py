@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +18,13 @@ from datamill_builder.raw_listing import RawFile
 
 _AT_ONCE = 1000
 _THREADS = 4
-_UNREADABLE = "unreadable"
+_HANDED_OUT = 50
+"""Files that a thread takes at a time."""
+_WHOLE = "."
+"""The path of a folder's own row: its mark is a digest of the marks of all its files."""
+_LEAST_BYTES, _MOST_BYTES = 4096, 1024 * 1024
+"""Read at a time."""
+UNREADABLE = "unreadable"
 _KNOWN = select(raw_files.c.path, raw_files.c.mark, raw_files.c.sha256).where(
     raw_files.c.folder == bindparam("folder"),
     raw_files.c.path.in_(bindparam("paths", expanding=True)),
@@ -28,53 +35,69 @@ def contents(
     catalog: Catalog, folder: Path, files: Iterable[RawFile]
 ) -> Iterator[tuple[RawFile, str]]:
     """Yield each file with the SHA-256 of its content, in hex, or the word "unreadable"."""
-    coming = iter(files)
+    coming, digest = iter(files), partial(_digests, folder)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="raw") as pool:
         while batch := list(islice(coming, _AT_ONCE)):
-            known = _known(catalog, folder, batch)
-            missing = [file for file in batch if _key(file) not in known]
-            digests = list(pool.map(lambda file: _sha256(folder / file.path), missing))
-            fresh = dict(zip((file.path for file in missing), digests, strict=True))
-            _keep(catalog, folder, missing, fresh)
-            for file in batch:
-                yield file, fresh.get(file.path) or known[_key(file)]
+            keys = [(_text(file.path), file.mark) for file in batch]
+            known = _known(catalog, folder, keys)
+            missing = [file for file, key in zip(batch, keys, strict=True) if key not in known]
+            parts = [missing[at : at + _HANDED_OUT] for at in range(0, len(missing), _HANDED_OUT)]
+            digests = [each for part in pool.map(digest, parts) for each in part]
+            fresh = {file.path: each for file, each in zip(missing, digests, strict=True)}
+            _keep(catalog, folder, [(_text(f.path), f.mark, fresh[f.path]) for f in missing])
+            for file, key in zip(batch, keys, strict=True):
+                yield file, fresh.get(file.path) or known[key]
 
 
-def _known(catalog: Catalog, folder: Path, files: list[RawFile]) -> dict[tuple[str, str], str]:
-    asked = {"folder": str(folder), "paths": [_text(file.path) for file in files]}
+def known_whole(catalog: Catalog, folder: Path, mark: str) -> str | None:
+    """Return the digest that was kept for all content together, if it had this mark."""
+    return _known(catalog, folder, [(_WHOLE, mark)]).get((_WHOLE, mark))
+
+
+def keep_whole(catalog: Catalog, folder: Path, mark: str, digest: str) -> None:
+    """Keep a digest of all content together; `mark` stands for the marks of all files."""
+    _keep(catalog, folder, [(_WHOLE, mark, digest)])
+
+
+def _known(
+    catalog: Catalog, folder: Path, files: list[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    asked = {"folder": str(folder), "paths": [path for path, _ in files]}
     with catalog.read() as connection:
-        return {(row.path, row.mark): row.sha256 for row in connection.execute(_KNOWN, asked)}
+        rows = connection.execute(_KNOWN, asked).all()
+    return {(path, mark): sha256 for path, mark, sha256 in rows}
 
 
-def _keep(catalog: Catalog, folder: Path, files: list[RawFile], digests: dict[str, str]) -> None:
+def _keep(catalog: Catalog, folder: Path, files: list[tuple[str, str, str]]) -> None:
     rows = [
-        {
-            "folder": str(folder),
-            "path": _text(file.path),
-            "mark": file.mark,
-            "sha256": digests[file.path],
-        }
-        for file in files
+        {"folder": str(folder), "path": path, "mark": mark, "sha256": sha256}
+        for path, mark, sha256 in files
         # Permissions leave no mark: what can't be read now may be readable next time.
-        if digests[file.path] != _UNREADABLE
+        if sha256 != UNREADABLE
     ]
     if rows:
         with catalog.write() as change:
             upsert(change.connection, raw_files, rows, ["folder", "path"])
 
 
-def _key(file: RawFile) -> tuple[str, str]:
-    return _text(file.path), file.mark
+def _digests(folder: Path, files: list[RawFile]) -> list[str]:
+    return [_sha256(f"{folder}/{file.path}", file.size) for file in files]
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: str, size: int) -> str:
+    # Not `file_digest`: it makes itself a buffer, which takes longer than to read a small file.
+    digest, at_once = hashlib.sha256(), max(_LEAST_BYTES, min(size + 1, _MOST_BYTES))
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path each takes long
+            while part := file.read(at_once):
+                digest.update(part)
     except OSError:
-        return _UNREADABLE
+        return UNREADABLE
+    return digest.hexdigest()
 
 
 def _text(path: str) -> str:
     # A name that is no UTF-8 can't be stored as text as it is.
+    if path.isascii():
+        return path
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

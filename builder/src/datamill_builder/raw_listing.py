@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,18 +53,14 @@ def _entries(folder: str) -> Iterator[tuple[str, bool]]:
     entries: list[str] = []
     with os.scandir(folder) as listing:
         for entry in listing:
-            if _is(entry.is_dir):
-                # What is in the folder "a" comes after "a.txt": its paths begin with "a/".
-                entries.append(entry.name + "/")
-            elif _is(entry.is_file):
-                entries.append(entry.name)
+            try:
+                if entry.is_dir():
+                    # What is in the folder "a" comes after "a.txt": its paths begin with "a/".
+                    entries.append(entry.name + "/")
+                elif entry.is_file():
+                    entries.append(entry.name)
+            except OSError:
+                continue  # a link that leads nowhere but to itself
     entries.sort()
     for name in entries:
         yield name.removesuffix("/"), name.endswith("/")
-
-
-def _is(kind: Callable[[], bool]) -> bool:
-    try:
-        return kind()
-    except OSError:
-        return False  # a link that leads nowhere but to itself

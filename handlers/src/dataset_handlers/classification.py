@@ -28,7 +28,7 @@ from dataset_handlers.sdk.source_files import (
     holds_files,
     is_portable,
     portable,
-    visible_files,
+    unsorted_files,
     visible_folders,
 )
 from dataset_handlers.sdk.tfrecord import first_record
@@ -67,7 +67,7 @@ class ClassificationHandler(ImageHandler):
     def source_items(self) -> Iterator[SourceItem]:
         """Yield every image file of every class."""
         for folder in visible_folders(self.base_path):
-            for file in visible_files(self.base_path / folder, IMAGE_SUFFIXES):
+            for file in unsorted_files(self.base_path / folder, IMAGE_SUFFIXES):
                 path = f"{folder}/{file}"
                 if is_portable(path):
                     yield SourceItem(path, {"image": path}, {"class": folder})
@@ -93,7 +93,8 @@ class ClassificationHandler(ImageHandler):
         picture = self._picture(item)
         one_hot = np.zeros(len(self._folders), np.float32)
         one_hot[label] = 1
-        image = self.jpeg(self.geometry(picture, rng).apply(picture), rng)
+        moved = self.geometry(picture, rng).apply(picture)
+        image = self.jpeg(moved, rng, spare=not np.may_share_memory(moved, picture))
         return {"image": image, "label": label, "one_hot": one_hot}
 
     def _features(self, names: tuple[str, ...]) -> dict[str, Feature]:

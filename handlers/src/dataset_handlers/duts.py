@@ -81,8 +81,9 @@ class DutsHandler(ImageHandler):
         """Return one variation of a pair."""
         pair = self._pair(item)
         geometry = self.geometry(pair.image, rng)
+        moved = geometry.apply(pair.image)
         return {
-            "image": self.jpeg(geometry.apply(pair.image), rng),
+            "image": self.jpeg(moved, rng, spare=not np.may_share_memory(moved, pair.image)),
             "mask": encode_png(geometry.apply(pair.mask, mask=True)),
         }
 

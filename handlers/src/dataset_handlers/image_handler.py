@@ -95,11 +95,14 @@ class ImageHandler(RecordHandler):
             rng=rng,
         )
 
-    def jpeg(self, pixels: Pixels, rng: np.random.Generator) -> bytes:
-        """Return the picture as a JPEG file, its brightness changed at random."""
+    def jpeg(self, pixels: Pixels, rng: np.random.Generator, *, spare: bool = False) -> bytes:
+        """Return the picture as a JPEG file, its brightness changed at random.
+
+        `spare`: the pixels are not needed any more, and may be changed.
+        """
         spread = self.options.brightness
         if spread:
-            pixels = brighten(pixels, 1 + rng.uniform(-spread, spread))
+            pixels = brighten(pixels, 1 + rng.uniform(-spread, spread), spare=spare)
         return encode_jpeg(pixels, self.options.jpeg_quality)
 
     def _decoded(self, item: SourceItem, role: str, decode: Callable[[bytes], Decoded]) -> Decoded:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from datamill_builder import raw as raw_module
 from datamill_builder.catalog import Catalog
@@ -39,7 +39,14 @@ def by_stat(catalog: Catalog, folder: Path) -> str:
 
 def known_files(catalog: Catalog) -> dict[str, str]:
     with catalog.read() as connection:
-        return {row.path: row.sha256 for row in connection.execute(select(raw_files))}
+        rows = connection.execute(select(raw_files).where(raw_files.c.path != "."))
+        return {row.path: row.sha256 for row in rows}
+
+
+def whole_is_kept(catalog: Catalog) -> bool:
+    with catalog.read() as connection:
+        query = select(raw_files).where(raw_files.c.path == ".")
+        return connection.execute(query).first() is not None
 
 
 def test_a_folder_that_is_not_there_is_an_unknown_dataset(catalog: Catalog, tmp_path: Path) -> None:
@@ -117,11 +124,27 @@ def test_large_raw_data_is_not_read(
 def test_a_digest_is_taken_once(catalog: Catalog, folder: Path) -> None:
     before = by_content(catalog, folder)
     assert set(known_files(catalog)) == {"items.txt", "images/a.jpg", "images/b.jpg"}
+    assert whole_is_kept(catalog)
     # Content that changes behind an unchanged mark shows that it was not read again.
     mark = (folder / "items.txt").stat()
     (folder / "items.txt").write_text("ONE\n")
     os.utime(folder / "items.txt", ns=(mark.st_atime_ns, mark.st_mtime_ns))
     assert by_content(catalog, folder) == before
+
+
+def test_the_digest_of_all_is_kept_as_long_as_all_marks_stay(
+    catalog: Catalog, folder: Path
+) -> None:
+    before = by_content(catalog, folder)
+    with catalog.write() as change:
+        change.connection.execute(delete(raw_files).where(raw_files.c.path != "."))
+    assert by_content(catalog, folder) == before
+    assert known_files(catalog) == {}, "no file was asked for"
+    (folder / "images" / "a.jpg").write_bytes(b"AAAAA")
+    after = by_content(catalog, folder)
+    assert after != before
+    assert set(known_files(catalog)) == {"items.txt", "images/a.jpg", "images/b.jpg"}
+    assert by_content(catalog, folder) == after
 
 
 def test_a_digest_goes_with_the_mark_of_its_file(catalog: Catalog, folder: Path) -> None:
@@ -191,6 +214,7 @@ def test_a_file_that_can_not_be_read_is_looked_at_again(catalog: Catalog, folder
     (folder / "broken.jpg").symlink_to("/proc/self/mem")
     by_content(catalog, folder)
     assert "broken.jpg" not in known_files(catalog)
+    assert not whole_is_kept(catalog)
     assert "items.txt" in known_files(catalog)
 
 

@@ -46,6 +46,7 @@ _BACKGROUNDS: dict[Mode, int] = {"RGB": 255, "L": 0}
 _FLAGS: dict[Mode, int] = {"RGB": cv2.IMREAD_COLOR_BGR, "L": cv2.IMREAD_GRAYSCALE}
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
+_ROWS_AT_ONCE = 64
 _NO_MEMORY = -4  # cv::Error::StsNoMem
 # Pillow's decoders raise all of these on files that are broken in some way.
 _BROKEN = (
@@ -166,10 +167,26 @@ def _decode_with_pillow(image: Image.Image, mode: Mode) -> Decoded:
             image.load()
             # Pillow turns TIFFs upright itself.
             orientation = 1 if image.format == "TIFF" else orientation_of(image)
-            pixels = turn_upright(_eight_bits(image, mode), orientation)
+            pixels = _in_bands(image, mode)
+            image.close()  # its pixels too: two images at a time are enough
+            pixels = turn_upright(pixels, orientation)
     except _BROKEN as error:
         raise BadItemError(f"it can't be decoded ({error})") from error
     return Decoded(pixels, (pixels.shape[0], pixels.shape[1]))
+
+
+def _in_bands(image: Image.Image, mode: Mode) -> Pixels:
+    """Do `_eight_bits`, and hold no more than one copy: each of its steps makes another one."""
+    bands = (
+        image.crop((0, top, image.width, min(top + _ROWS_AT_ONCE, image.height)))
+        for top in range(0, image.height, _ROWS_AT_ONCE)
+    )
+    channels = () if mode == "L" else (3,)
+    pixels = np.empty((image.height, image.width, *channels), np.uint8)
+    for number, band in enumerate(bands):
+        top = number * _ROWS_AT_ONCE
+        pixels[top : top + band.height] = _eight_bits(band, mode)
+    return pixels
 
 
 def _eight_bits(image: Image.Image, mode: Mode) -> Pixels:

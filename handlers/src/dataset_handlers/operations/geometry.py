@@ -12,6 +12,10 @@ from dataset_handlers.operations.crop import Window, centred_window, random_cent
 from dataset_handlers.operations.flip import flip_horizontally
 from dataset_handlers.operations.rotate import Positions, rotated_positions
 
+_KEPT_PIXELS = 2**21
+"""Up to this, positions are computed once for a picture and its mask, and held for that."""
+_ROWS_AT_ONCE = 128
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -29,11 +33,24 @@ class Geometry:
         """
         if pixels.shape[:2] != self.size:
             raise ValueError(f"an image of {pixels.shape[:2]}, the geometry is for {self.size}")
-        if self.degrees:
-            pixels = self._positions.take(pixels, nearest=mask)
-        else:
+        if not self.degrees:
             pixels = self.window.cut(pixels)
+            return flip_horizontally(pixels) if self.flipped else pixels
+        if self.window.height * self.window.width > _KEPT_PIXELS:
+            return self._in_bands(pixels, mask)
+        pixels = self._positions.take(pixels, nearest=mask)
         return flip_horizontally(pixels) if self.flipped else pixels
+
+    def _in_bands(self, pixels: Pixels, mask: bool) -> Pixels:
+        """Rotate and flip some rows at a time: positions take twice the memory of a picture."""
+        window = self.window
+        result = np.empty((window.height, window.width, *pixels.shape[2:]), pixels.dtype)
+        for top in range(0, window.height, _ROWS_AT_ONCE):
+            rows = result[top : top + _ROWS_AT_ONCE]
+            band = Window(window.top + top, window.left, len(rows), window.width)
+            taken = rotated_positions(self.size, self.degrees, band).take(pixels, nearest=mask)
+            rows[...] = flip_horizontally(taken) if self.flipped else taken
+        return result
 
     @cached_property
     def _positions(self) -> Positions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -80,10 +79,11 @@ class RecordHandler(DatasetHandler):
 
     def plan_items(self, content_key: str) -> Iterator[dict[str, Any]]:
         """Yield the source items in their final order, as JSON values."""
+        split_of = self._split_by_key
         for item in islice(self._ordered(content_key), self.options.max_items):
             yield {
                 "key": item.key,
-                "split": self._split_of(item.key),
+                "split": split_of(item.key),
                 "records": self.options.variations_per_sample,
                 "files": dict(item.files),
                 "meta": dict(item.meta),
@@ -105,10 +105,9 @@ class RecordHandler(DatasetHandler):
                 split: stack.enter_context(Path(folder, f"{split}.jsonl").open("wb"))
                 for split in ends
             }
-            for line in islice(self._ordered(content_key).lines(), self.options.max_items):
-                split = self._split_of_line(line)
-                files[split].write(line[:-1] + ends[split])
-                items[split] += 1
+            for split, lines in self._ordered(content_key).open_lines(self.options.max_items):
+                files[split].write(ends[split].join(lines) + ends[split])
+                items[split] += len(lines)
         for split in [split for split, count in items.items() if not count]:
             Path(folder, f"{split}.jsonl").unlink()
             del items[split]
@@ -118,19 +117,16 @@ class RecordHandler(DatasetHandler):
         }
 
     def _ordered(self, content_key: str) -> plan.OrderedItems:
-        ordered = plan.OrderedItems(self.source_items(), content_key)
+        split_of = self._split_by_key if self.options.validation_share else None
+        ordered = plan.OrderedItems(self.source_items(), content_key, split_of)
         if not ordered:
             raise self.no_source_items()
         self._checked_features()
         return ordered
 
-    def _split_of(self, key: str) -> str:
-        return plan.split_of(key, self.options.seed, self.options.validation_share)
-
-    def _split_of_line(self, line: bytes) -> str:
-        return (
-            self._split_of(json.loads(line)["key"]) if self.options.validation_share else plan.TRAIN
-        )
+    @property
+    def _split_by_key(self) -> Callable[[str], str]:
+        return plan.split_by_key(self.options.seed, self.options.validation_share)
 
     def write_shard(
         self,

@@ -21,3 +21,12 @@ def test_zero_is_black():
 def test_a_negative_factor_is_an_error():
     with pytest.raises(ValueError, match="negative"):
         brighten(np.zeros((1, 1), np.uint8), -0.1)
+
+
+def test_pixels_to_spare_take_the_result():
+    pixels = np.random.default_rng(0).integers(0, 256, (61, 47, 3), np.uint8)
+    kept = pixels.copy()
+    expected = brighten(pixels, 1.3)
+    assert np.array_equal(pixels, kept)
+    assert np.array_equal(brighten(pixels, 1.3, spare=True), expected)
+    assert np.array_equal(pixels, expected)

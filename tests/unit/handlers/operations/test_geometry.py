@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_handlers.operations import geometry as geometry_module
 from dataset_handlers.operations.crop import Window
 from dataset_handlers.operations.geometry import Geometry, random_geometry
 from dataset_handlers.operations.resize import resize
@@ -67,6 +68,16 @@ def test_nearest_moves_a_picture_exactly_as_its_mask(geometry):
     three = np.repeat(indices[..., np.newaxis], 3, axis=2)
     moved = geometry.apply(three, mask=True)
     assert np.array_equal(moved[..., 1], geometry.apply(indices, mask=True))
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("flipped", [True, False])
+def test_bands_of_large_pictures_are_those_of_the_whole(monkeypatch, mask, flipped):
+    pixels = np.random.default_rng(0).integers(0, 256, (400, 300, 3), np.uint8)
+    expected = Geometry((400, 300), Window(3, 5, 390, 290), 7.0, flipped).apply(pixels, mask=mask)
+    monkeypatch.setattr(geometry_module, "_KEPT_PIXELS", 1000)
+    found = Geometry((400, 300), Window(3, 5, 390, 290), 7.0, flipped).apply(pixels, mask=mask)
+    assert np.array_equal(found, expected)
 
 
 def test_order_is_rotate_crop_flip():

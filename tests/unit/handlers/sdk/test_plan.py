@@ -1,8 +1,12 @@
+import hashlib
+import json
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
 from dataset_handlers.sdk.errors import HandlerError
-from dataset_handlers.sdk.plan import OrderedItems, random_numbers, split_of
+from dataset_handlers.sdk.plan import OrderedItems, random_numbers, sorted_places, split_of
 from dataset_handlers.sdk.source import SourceItem
 
 ITEMS = [SourceItem(f"{'ants' if n < 300 else 'bees'}/{n:03d}.jpg", {}) for n in range(600)]
@@ -46,7 +50,58 @@ def test_items_come_back_as_they_were():
     assert len(OrderedItems(items, "key")) == 2
 
 
-@pytest.mark.parametrize("meta", [{"x": float("nan")}, {"x": {1, 2}}, {"x": object()}])
+ODD_METAS = [
+    {},
+    {"b": "1", "a": "2"},
+    {"a": 1, "b": "2"},
+    {"a": 1.0, "b": True, "c": None, "d": [{"z": "1", "a": "2"}]},
+    {1: "a"},
+    {'quote"': "back\\slash\n\x7f\u2028\ud83d\ude80", "é": "\N{CAT FACE}\udcff"},
+    {"files": "a", "key": "b", "meta": "c"},
+]
+
+
+@pytest.mark.parametrize("meta", ODD_METAS)
+def test_a_line_is_what_json_makes_of_an_item(meta):
+    item = SourceItem("caf\xe9 \udcff", {"mask": 'b"', "image": "\N{CAT FACE}"}, meta)
+    [(split, [line])] = OrderedItems([item], "key").open_lines(None)
+    said = {"key": item.key, "files": item.files, "meta": item.meta}
+    assert (split, line + b"}") == ("train", json.dumps(said, sort_keys=True).encode())
+
+
+def test_a_line_says_what_the_item_was_when_it_came():
+    def reused():
+        meta = {}
+        for number in range(3):
+            meta["number"] = str(number)
+            yield SourceItem(str(number), {}, meta)
+
+    assert all(item.meta["number"] == item.key for item in ordered(reused(), "key"))
+
+
+def test_lines_come_in_the_order_of_their_hashes_by_split():
+    places = OrderedItems(ITEMS, "key", lambda key: split_of(key, 0, 0.3))
+    lines = {"train": [], "validation": []}
+    for split, some in places.open_lines(500):
+        lines[split] += [json.loads(line + b"}")["key"] for line in some]
+    hashes = {item.key: hashlib.sha256(f"order\0key\0{item.key}".encode()) for item in ITEMS}
+    first = sorted(hashes, key=lambda key: hashes[key].digest())[:500]
+    for split, found in lines.items():
+        assert found == [key for key in first if split_of(key, 0, 0.3) == split]
+
+
+def test_digests_that_begin_alike_are_sorted_by_all_their_bytes():
+    dice = np.random.Generator(np.random.PCG64(1))
+    digests = [dice.integers(0, 2, 32, np.uint8).tobytes() for _ in range(300)]
+    digests += [bytes(24) + dice.bytes(8) for _ in range(300)]
+    found = [digests[place] for place in sorted_places(bytearray().join(digests)).tolist()]
+    assert found == sorted(digests)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [{"x": float("nan")}, {"x": {1, 2}}, {"x": object()}, {1: "a", "b": "c"}, MappingProxyType({})],
+)
 def test_what_json_can_not_hold_is_the_handlers_mistake(meta):
     with pytest.raises(HandlerError, match="gave a with what JSON can't hold"):
         OrderedItems([SourceItem("a", {}, meta)], "key")
