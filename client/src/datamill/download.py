@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import http.client
 import logging
-import os
 import re
 import time
 import urllib.error
@@ -16,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
 
 from datamill.broker import backoff
 from datamill.errors import DatamillError, DigestMismatch, DownloadError, Gone, first_line
+from datamill.part import FilePart, Part, unwritable
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +32,6 @@ again refuses connections for some seconds, and that at once."""
 _LONGEST_RETRY_AFTER_SECS = 30.0
 _GONE = (404, 410)
 _WORTH_RETRYING = (408, 425, 429, 500, 502, 503, 504)
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -55,77 +51,36 @@ def fetch(source: Source, path: Path, progress: ProgressCallback | None = None) 
     """Make `path` the whole, verified, synced file; go on with what it holds already.
 
     The caller sees to it that nobody else writes to `path`, and moves it to its public name.
+    Raises what `fetch_into` raises.
+    """
+    with FilePart(path, source.bytes) as part:
+        fetch_into(source, part, progress)
+
+
+def fetch_into(source: Source, part: Part, progress: ProgressCallback | None = None) -> None:
+    """Make an open part whole, verified and synced; go on with what it holds already.
+
     Raises `Gone` where the server does not have it (any more, or whole), `DigestMismatch` if it
     came wrong twice (nothing of it stays), `DownloadError` otherwise.
     """
-    with _Part(path, source.bytes) as part:
-        _receive_all(source, part, progress)
-        if part.sha256 != source.sha256:
-            log.warning("%s did not arrive as announced; fetching it once more", source.urls[0])
-            part.restart()
-            _receive_all(source, part, progress, doubted=True)
-        if part.sha256 == source.sha256:
-            part.sync()
-            return
-    path.unlink()
-    raise DigestMismatch(
-        f"{source.urls[0]} is not what was announced: its SHA-256 is not {source.sha256[:12]}…"
-    )
-
-
-class _Part:
-    """The file as far as it has come, and its digest so far."""
-
-    def __init__(self, path: Path, total: int) -> None:
-        self._file = path.open("r+b" if path.exists() else "x+b")
-        self._digest = hashlib.sha256()
-        self.total = total
-        self.size = 0
-        while chunk := self._file.read(_CHUNK_BYTES):
-            self._digest.update(chunk)
-            self.size += len(chunk)
-        if self.size > total:
-            self.restart()
-
-    def restart(self) -> None:
-        """Throw away what has come."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, chunk: bytes) -> None:
-        self._file.write(chunk)
-        self._digest.update(chunk)
-        self.size += len(chunk)
-
-    @property
-    def complete(self) -> bool:
-        return self.size >= self.total
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def sync(self) -> None:
-        """Make the content survive a power cut."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def __enter__(self) -> _Part:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
+    _receive_all(source, part, progress)
+    if part.sha256 != source.sha256:
+        log.warning("%s did not arrive as announced; fetching it once more", source.urls[0])
+        part.restart()
+        _receive_all(source, part, progress, doubted=True)
+    if part.sha256 != source.sha256:
+        part.discard()
+        raise DigestMismatch(
+            f"{source.urls[0]} is not what was announced: its SHA-256 is not {source.sha256[:12]}…"
+        )
+    try:
+        part.sync()
+    except OSError as error:
+        raise unwritable(error) from error
 
 
 def _receive_all(
-    source: Source, part: _Part, progress: ProgressCallback | None, doubted: bool = False
+    source: Source, part: Part, progress: ProgressCallback | None, doubted: bool = False
 ) -> None:
     urls = deque(source.urls)
     fruitless, fruitful_at = 0, time.monotonic()
@@ -157,13 +112,11 @@ def _receive_all(
 def _worth_retrying(problem: Exception) -> Exception:
     if isinstance(problem, DatamillError) and not isinstance(problem, _RetryLater):
         raise problem  # WaitTimeout is an OSError too
-    if isinstance(problem, OSError) and problem.errno in _DISK_FULL:
-        raise DownloadError(f"no space is left for the download: {problem}") from problem
     return problem
 
 
 def _receive(
-    url: str, source: Source, part: _Part, progress: ProgressCallback | None, doubted: bool
+    url: str, source: Source, part: Part, progress: ProgressCallback | None, doubted: bool
 ) -> None:
     """Receive as much as one connection gives."""
     if not url.startswith(("http://", "https://")):
@@ -206,7 +159,7 @@ def _retry_after(error: urllib.error.HTTPError) -> float:
     return min(float(text), _LONGEST_RETRY_AFTER_SECS) if text.isdecimal() else 0.0
 
 
-def _continues(response: http.client.HTTPResponse, part: _Part) -> bool:
+def _continues(response: http.client.HTTPResponse, part: Part) -> bool:
     """Return whether the response goes on where the part ends; False: it starts from the front."""
     if response.status == HTTPStatus.OK:
         return False
@@ -219,7 +172,7 @@ def _continues(response: http.client.HTTPResponse, part: _Part) -> bool:
 
 
 def _copy(
-    response: http.client.HTTPResponse, part: _Part, progress: ProgressCallback | None
+    response: http.client.HTTPResponse, part: Part, progress: ProgressCallback | None
 ) -> None:
     """Copy until the end or the announced size: one byte more shows that it is another file."""
     while (room := part.total + 1 - part.size) > 0 and (
