@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 ProgressCallback = Callable[[int, int], None]
 """Called with the bytes that are here and the bytes that there will be. It may raise."""
 
-_CHUNK_BYTES = 1024 * 1024
 _SOCKET_TIMEOUT_SECS = 30.0
 _FRUITLESS_ATTEMPTS = 6
 _FRUITLESS_SECS = 30.0
@@ -159,6 +158,21 @@ def _retry_after(error: urllib.error.HTTPError) -> float:
     return min(float(text), _LONGEST_RETRY_AFTER_SECS) if text.isdecimal() else 0.0
 
 
+def read_into(response: http.client.HTTPResponse, room: memoryview) -> int:
+    """Receive what there is, at most what there is room for; 0 at the end.
+
+    `HTTPResponse` offers this only with a copy, or until all the room is full.
+    """
+    left = response.length
+    if response.chunked or left is None or response.fp is None:
+        body = response.read1(len(room))
+        room[: len(body)] = body
+        return len(body)
+    count: int = response.fp.readinto1(room[:left]) if left else 0
+    response.length = left - count
+    return count
+
+
 def _continues(response: http.client.HTTPResponse, part: Part) -> bool:
     """Return whether the response goes on where the part ends; False: it starts from the front."""
     if response.status == HTTPStatus.OK:
@@ -175,10 +189,11 @@ def _copy(
     response: http.client.HTTPResponse, part: Part, progress: ProgressCallback | None
 ) -> None:
     """Copy until the end or the announced size: one byte more shows that it is another file."""
-    while (room := part.total + 1 - part.size) > 0 and (
-        chunk := response.read1(min(_CHUNK_BYTES, room))
-    ):
-        part.write(chunk)
+
+    def read(room: memoryview) -> int:
+        return read_into(response, room)
+
+    while (room := part.total + 1 - part.size) > 0 and part.fill(read, room):
         if progress:
             progress(min(part.size, part.total), part.total)
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,8 +19,9 @@ from typing import Self
 from datamill.errors import DownloadError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_CHUNK_BYTES = 1024 * 1024
-_CHUNKS_AHEAD = 8
+BUFFER_BYTES = 512 * 1024
+_BUFFERS = 8
+"""So much may have come and been written, and not been hashed."""
 
 
 class Part:
@@ -41,9 +42,30 @@ class Part:
         """The digest of what has come, in hex."""
         return self._digest.hexdigest()
 
-    def write(self, chunk: bytes) -> None:
-        """Add what came next. Raises `DownloadError` where it can't be kept."""
-        self._digest.update(chunk)
+    def fill(self, read: Callable[[memoryview], int], most_bytes: int) -> int:
+        """Add what `read` puts into the buffer that it is given; return how much that is.
+
+        Raises `DownloadError` where it can't be kept.
+        """
+        buffer = self._digest.free_buffer()
+        count = 0
+        try:
+            count = read(memoryview(buffer)[:most_bytes])
+        finally:
+            if not count:
+                self._digest.give_back(buffer)
+        if count:
+            self._write(memoryview(buffer)[:count], buffer)
+        return count
+
+    def write(self, body: bytes | bytearray) -> None:
+        """Add what came next, which nobody changes any more. Raises `DownloadError`."""
+        with memoryview(body) as view:
+            for begin in range(0, len(view), BUFFER_BYTES):
+                self._write(view[begin : begin + BUFFER_BYTES], None)
+
+    def _write(self, chunk: memoryview, buffer: bytearray | None) -> None:
+        self._digest.update(chunk, buffer)
         try:
             self._append(chunk)
         except OSError as error:
@@ -60,7 +82,7 @@ class Part:
     def __enter__(self) -> Self:
         self._digest.start()
         for chunk in self._kept():
-            self._digest.update(chunk)
+            self._digest.update(memoryview(chunk))
             self.size += len(chunk)
         if self.size > self.total:
             self.restart()
@@ -87,7 +109,7 @@ class Part:
         """Yield what an earlier download left, to go on behind it."""
         raise NotImplementedError
 
-    def _append(self, chunk: bytes) -> None:
+    def _append(self, chunk: memoryview) -> None:
         raise NotImplementedError
 
     def _clear(self) -> None:
@@ -114,10 +136,10 @@ class FilePart(Part):
         self._path.unlink()
 
     def _kept(self) -> Iterator[bytes]:
-        while chunk := self._file.read(_CHUNK_BYTES):
+        while chunk := self._file.read(BUFFER_BYTES):
             yield chunk
 
-    def _append(self, chunk: bytes) -> None:
+    def _append(self, chunk: memoryview) -> None:
         write_all(self._file.fileno(), chunk)
 
     def _clear(self) -> None:
@@ -135,12 +157,11 @@ def unwritable(error: OSError) -> DownloadError:
     return DownloadError(f"the download can't be written: {error}")
 
 
-def write_all(descriptor: int, chunk: bytes | memoryview) -> None:
+def write_all(descriptor: int, chunk: memoryview) -> None:
     """Write all of it, however often the system takes a part only."""
-    with memoryview(chunk) as view:
-        done = 0
-        while done < len(view):
-            done += os.write(descriptor, view[done:])
+    done = 0
+    while done < len(chunk):
+        done += os.write(descriptor, chunk[done:])
 
 
 class _Digest(threading.Thread):
@@ -149,11 +170,24 @@ class _Digest(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="digest", daemon=True)
         self._hash = hashlib.sha256()
-        self._inbox: queue.Queue[bytes | None] = queue.Queue(_CHUNKS_AHEAD)
+        self._inbox: queue.Queue[tuple[memoryview, bytearray | None] | None] = queue.Queue(_BUFFERS)
+        self._free: queue.LifoQueue[bytearray] = queue.LifoQueue()
+        self._made = 0
 
-    def update(self, chunk: bytes) -> None:
-        """Take this next."""
-        self._inbox.put(chunk)
+    def free_buffer(self) -> bytearray:
+        """Return a buffer whose content is hashed."""
+        if self._free.empty() and self._made < _BUFFERS:
+            self._made += 1
+            return bytearray(BUFFER_BYTES)
+        return self._free.get()
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Have a buffer used again."""
+        self._free.put(buffer)
+
+    def update(self, chunk: memoryview, buffer: bytearray | None = None) -> None:
+        """Take this next; then the buffer that it lies in is free."""
+        self._inbox.put((chunk, buffer))
 
     def hexdigest(self) -> str:
         """Return the digest of all that was given, when it is taken."""
@@ -167,8 +201,11 @@ class _Digest(threading.Thread):
 
     def run(self) -> None:
         """Take the digest until stopped."""
-        while (chunk := self._inbox.get()) is not None:
+        while (item := self._inbox.get()) is not None:
+            chunk, buffer = item
             self._hash.update(chunk)
+            if buffer is not None:
+                self._free.put(buffer)
             self._inbox.task_done()
 
     def stop(self) -> None:

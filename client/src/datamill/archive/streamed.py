@@ -25,12 +25,11 @@ from typing import Any
 from datamill.archive.layout import is_entry_name
 from datamill.archive.manifest import Manifest
 from datamill.archive.unpack import Limits, finish_unpacking
-from datamill.part import Part, write_all
+from datamill.part import BUFFER_BYTES, Part, write_all
 
 REST = "archive.rest"
 """The file with the bytes that are no entry's; no entry can have this name."""
 
-_CHUNK_BYTES = 1024 * 1024
 _HEADER = struct.Struct("<4s5H3L2H")
 _SIGNATURE = b"PK\x03\x04"
 _UTF8_FLAG = 0x800
@@ -119,11 +118,10 @@ class ArchivePart(Part):
         self._syncing = ThreadPoolExecutor(1, thread_name_prefix="sync")
         self._synced: list[Future[None]] = []
 
-    def _append(self, chunk: bytes) -> None:
-        with memoryview(chunk) as view:
-            done = 0
-            while done < len(view):
-                done += self._place(view[done:])
+    def _append(self, chunk: memoryview) -> None:
+        done = 0
+        while done < len(chunk):
+            done += self._place(chunk[done:])
 
     def _place(self, view: memoryview) -> int:
         """Write what comes next, up to where something else begins; return how much that is."""
@@ -170,7 +168,7 @@ class ArchivePart(Part):
             if layout.left:
                 break
         else:
-            while chunk := os.read(self._rest, _CHUNK_BYTES):
+            while chunk := os.read(self._rest, BUFFER_BYTES):
                 layout.position += len(chunk)
                 yield chunk
         end = os.lseek(self._rest, 0, os.SEEK_CUR)
@@ -183,7 +181,7 @@ class ArchivePart(Part):
     def _kept_entry(self, name: str) -> Iterator[bytes]:
         layout = self._layout
         self._entry = os.open(self._folder / name, os.O_RDWR | os.O_CREAT, 0o666)
-        while layout.left and (chunk := os.read(self._entry, min(layout.left, _CHUNK_BYTES))):
+        while layout.left and (chunk := os.read(self._entry, min(layout.left, BUFFER_BYTES))):
             layout.position += len(chunk)
             layout.left -= len(chunk)
             yield chunk
