@@ -44,8 +44,9 @@ _PARTIAL_KEPT_SECS = 7 * 86400.0
 class Cache:
     """A folder, safe for several processes and threads at once."""
 
-    def __init__(self, root: Path, budget_bytes: int) -> None:
+    def __init__(self, root: Path, budget_bytes: int, streams: int = 4) -> None:
         self.root = root
+        self._streams = streams
         self._budget_bytes = budget_bytes
         self._datasets = root / "datasets"
         self._early = root / "early"
@@ -98,7 +99,7 @@ class Cache:
         self, source: Source, folder: Path, content_key: str, progress: ProgressCallback | None
     ) -> None:
         with ArchivePart(folder, source.bytes) as part:
-            fetch_into(source, part, progress)
+            fetch_into(source, part, progress, self._streams)
             try:
                 part.finish(content_key)
             except ArchiveError:
