@@ -73,10 +73,11 @@ class _Direction:
                 while self._room <= 0 and not delivering.done():
                     await self._change()
                 body = await self._reader.read(max(1, min(_READ_BYTES, self._room)))
-                self._room -= len(body)
-                self._put(body)
                 if not body:
                     break
+                self._room -= len(body)
+                self._put(body)
+        self._put(b"")
         await delivering
 
     def _put(self, body: bytes) -> None:
