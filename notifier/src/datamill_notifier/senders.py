@@ -121,7 +121,7 @@ class _Sender(threading.Thread):
     def call(self, what: Callable[[], None]) -> None:
         """Have the thread do something between two steps."""
         self._calls.append(what)
-        with contextlib.suppress(BlockingIOError):  # it was woken already, often
+        with contextlib.suppress(OSError):  # it was woken already, often; or it has ended
             self._wake.send(b"\0")
 
     def add(self, sending: Sending) -> None:
