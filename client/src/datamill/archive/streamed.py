@@ -26,6 +26,7 @@ from datamill.archive.layout import is_entry_name
 from datamill.archive.manifest import Manifest
 from datamill.archive.unpack import Limits, finish_unpacking
 from datamill.part import BUFFER_BYTES, Part, write_all
+from datamill.reserving import reserve
 
 REST = "archive.rest"
 """The file with the bytes that are no entry's; no entry can have this name."""
@@ -35,6 +36,8 @@ _SIGNATURE = b"PK\x03\x04"
 _UTF8_FLAG = 0x800
 _LARGE = 0xFFFFFFFF
 _LARGE_FIELD = struct.Struct("<2H2Q")
+_RESERVED_BYTES = 1024 * 1024
+"""For smaller files it is not worth the call."""
 _MOST_ENTRIES = Limits.entries
 
 
@@ -143,6 +146,8 @@ class ArchivePart(Part):
         if name := layout.take_header(piece):
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
             self._entry = os.open(self._folder / name, flags, 0o666)
+            if layout.left >= _RESERVED_BYTES:
+                reserve(self._entry, layout.left)
             if not layout.left:
                 self._end_entry()
         return len(piece)
