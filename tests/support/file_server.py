@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-_RANGE = re.compile(r"bytes=(\d+)-\Z")
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
 
 @dataclass
@@ -30,6 +30,10 @@ class Served:
     hold: threading.Event | None = None
     """Half of the body waits for this."""
     ranges: bool = True
+    pieces: bool = True
+    """Whether ranges that have an end are answered, too."""
+    shift: int = 0
+    """By so many bytes its word on what a range holds is off."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -115,21 +119,24 @@ class FileServer:
                     return self._answer(status, b"")
                 body = served.bodies.pop(0) if served.bodies else served.body
                 etag = served.etag or f'"{hashlib.sha256(body).hexdigest()}"'
-                start = self._start(served, etag)
-                self.send_response(206 if start else 200)
-                if start:
-                    total = len(body)
-                    self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+                start, end = self._range(served, etag, len(body))
+                whole = (start, end) == (0, len(body))
+                self.send_response(200 if whole else 206)
+                if not whole:
+                    said = f"bytes {start + served.shift}-{end - 1 + served.shift}/{len(body)}"
+                    self.send_header("Content-Range", said)
                 self.send_header("ETag", etag)
-                self.send_header("Content-Length", str(len(body) - start))
+                self.send_header("Content-Length", str(end - start))
                 self.end_headers()
-                self._send(served, body[start:])
+                self._send(served, body[start:end])
 
-            def _start(self, served: Served, etag: str) -> int:
+            def _range(self, served: Served, etag: str, total: int) -> tuple[int, int]:
                 found = _RANGE.match(self.headers.get("Range", ""))
                 if not served.ranges or not found or self.headers.get("If-Range") != etag:
-                    return 0
-                return int(found[1])
+                    return 0, total
+                if found[2] and not served.pieces:
+                    return 0, total
+                return int(found[1]), min(int(found[2] or total) + bool(found[2]), total)
 
             def _send(self, served: Served, body: bytes) -> None:
                 if served.cut_after:

@@ -3,7 +3,8 @@
     datasets/<sha256 of the archive>/files/…   an unpacked archive, with `lock` and `size` beside
     early/<content key>/files/…                shards fetched while their build runs
     ids/<dataset id>.json                      the last `ready` of a dataset, for offline use
-    downloads/<sha256>.part, .lock             a download, and who is at it
+    downloads/<sha256>.part, .lock             a download, and who is at it (a folder, where it is
+                                               an archive, which is taken apart as it comes)
     scratch/                                   what is being made or taken away
 
 A dataset appears by the rename of a folder that is whole, verified and synced. Whoever uses one
@@ -25,8 +26,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from datamill.archive import MANIFEST, Limits, Manifest, unpack
-from datamill.download import ProgressCallback, Source, fetch
+from datamill.archive import MANIFEST, ArchivePart, Manifest
+from datamill.download import ProgressCallback, Source, fetch, fetch_into
 from datamill.errors import ArchiveError, DecodeError, DownloadError, SettingsError
 from datamill.events import Ready, decode_event
 
@@ -43,8 +44,9 @@ _PARTIAL_KEPT_SECS = 7 * 86400.0
 class Cache:
     """A folder, safe for several processes and threads at once."""
 
-    def __init__(self, root: Path, budget_bytes: int) -> None:
+    def __init__(self, root: Path, budget_bytes: int, streams: int = 4) -> None:
         self.root = root
+        self._streams = streams
         self._budget_bytes = budget_bytes
         self._datasets = root / "datasets"
         self._early = root / "early"
@@ -86,27 +88,30 @@ class Cache:
         with self._downloading(source, progress) as part:
             if found := self.find(source.sha256):
                 return found
-            self._make_room(2 * source.bytes - _size_of(part), source.bytes)
-            fetch(source, part, progress)
-            self._unpack(part, source.sha256, content_key)
-            part.unlink()
+            self._make_room(source.bytes - _size_of(part), source.bytes)
+            self._receive(source, part, content_key, progress)
         folder = self.find(source.sha256)
         if folder is None:
             raise DownloadError(f"{source.sha256[:12]} was removed from the cache at once")
         return folder
 
-    def _unpack(self, part: Path, sha256: str, content_key: str) -> None:
-        with self._temporary() as temporary:
-            entry = temporary / sha256
-            entry.mkdir()
+    def _receive(
+        self, source: Source, folder: Path, content_key: str, progress: ProgressCallback | None
+    ) -> None:
+        with ArchivePart(folder, source.bytes) as part:
+            fetch_into(source, part, progress, self._streams)
             try:
-                unpack(part, entry / _FILES, Limits(), content_key)
+                part.finish(content_key)
             except ArchiveError:
-                part.unlink()  # it came as announced: fetching it again would change nothing
+                part.discard()  # it came as announced: fetching it again would change nothing
                 raise
+        with self._temporary() as temporary:
+            entry = temporary / source.sha256
+            entry.mkdir()
             (entry / _LOCK).touch()
-            (entry / _SIZE).write_text(str(part.stat().st_size), encoding="ascii")
-            entry.rename(self._datasets / sha256)
+            (entry / _SIZE).write_text(str(source.bytes), encoding="ascii")
+            folder.rename(entry / _FILES)
+            entry.rename(self._datasets / source.sha256)
 
     # --- early shards ---
 
@@ -238,7 +243,10 @@ class Cache:
     def _drop_partial(self, part: Path) -> None:
         lock = FileLock(part.with_suffix(".lock"), blocking=False)
         with contextlib.suppress(Timeout), lock:
-            part.unlink(missing_ok=True)
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
             part.with_suffix(".lock").unlink(missing_ok=True)
 
 
@@ -346,7 +354,10 @@ def _entry_bytes(entry: Path) -> int:
 
 
 def _size_of(path: Path) -> int:
+    """Return the bytes of a file, or of the files in a folder."""
     try:
+        if path.is_dir():
+            return sum(_size_of(file) for file in path.iterdir())
         return path.stat().st_size
     except FileNotFoundError:
         return 0

@@ -45,7 +45,7 @@ class Dataset:
     def __init__(self, request: Request, settings: Settings) -> None:
         self.request = request
         self._settings = settings
-        self.cache = Cache(settings.cache, settings.cache_budget_bytes)
+        self.cache = Cache(settings.cache, settings.cache_budget_bytes, settings.download_streams)
         self._service: Service | None = None
         self._tracker = Tracker(request.dataset_id, request)
         self._folder: Path | None = None

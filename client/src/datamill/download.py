@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import http.client
 import logging
-import os
-import re
 import time
 import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
+from urllib.parse import urlsplit
 
 from datamill.broker import backoff
 from datamill.errors import DatamillError, DigestMismatch, DownloadError, Gone, first_line
+from datamill.part import FilePart, Part, unwritable
+from datamill.pieces import CONTENT_RANGE, NoRanges, Pieces
 
 log = logging.getLogger(__name__)
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the bytes that are here and the bytes that there will be. It may raise."""
 
-_CHUNK_BYTES = 1024 * 1024
 _SOCKET_TIMEOUT_SECS = 30.0
 _FRUITLESS_ATTEMPTS = 6
 _FRUITLESS_SECS = 30.0
 """Attempts in a row that bring no byte, and seconds, before giving up: a server that is started
 again refuses connections for some seconds, and that at once."""
 _LONGEST_RETRY_AFTER_SECS = 30.0
+_FAR_SECS = 0.02
+"""A server that takes longer to answer is far away, or busy."""
+_TRIAL_BYTES = 2 * 1024 * 1024
+_QUICK_SECS, _SLOW_SECS = 0.01, 1.0
+"""Where the first bytes take less, one connection will do; where more, the link is slow."""
 _GONE = (404, 410)
 _WORTH_RETRYING = (408, 425, 429, 500, 502, 503, 504)
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 @dataclass(frozen=True)
@@ -55,85 +56,56 @@ def fetch(source: Source, path: Path, progress: ProgressCallback | None = None) 
     """Make `path` the whole, verified, synced file; go on with what it holds already.
 
     The caller sees to it that nobody else writes to `path`, and moves it to its public name.
+    Raises what `fetch_into` raises.
+    """
+    with FilePart(path, source.bytes) as part:
+        fetch_into(source, part, progress)
+
+
+def fetch_into(
+    source: Source, part: Part, progress: ProgressCallback | None = None, streams: int = 1
+) -> None:
+    """Make an open part whole, verified and synced; go on with what it holds already.
+
+    `streams`: over so many connections at most, where one alone can't fill a long link.
+
     Raises `Gone` where the server does not have it (any more, or whole), `DigestMismatch` if it
     came wrong twice (nothing of it stays), `DownloadError` otherwise.
     """
-    with _Part(path, source.bytes) as part:
-        _receive_all(source, part, progress)
-        if part.sha256 != source.sha256:
-            log.warning("%s did not arrive as announced; fetching it once more", source.urls[0])
-            part.restart()
-            _receive_all(source, part, progress, doubted=True)
-        if part.sha256 == source.sha256:
-            part.sync()
-            return
-    path.unlink()
-    raise DigestMismatch(
-        f"{source.urls[0]} is not what was announced: its SHA-256 is not {source.sha256[:12]}…"
-    )
-
-
-class _Part:
-    """The file as far as it has come, and its digest so far."""
-
-    def __init__(self, path: Path, total: int) -> None:
-        self._file = path.open("r+b" if path.exists() else "x+b")
-        self._digest = hashlib.sha256()
-        self.total = total
-        self.size = 0
-        while chunk := self._file.read(_CHUNK_BYTES):
-            self._digest.update(chunk)
-            self.size += len(chunk)
-        if self.size > total:
-            self.restart()
-
-    def restart(self) -> None:
-        """Throw away what has come."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, chunk: bytes) -> None:
-        self._file.write(chunk)
-        self._digest.update(chunk)
-        self.size += len(chunk)
-
-    @property
-    def complete(self) -> bool:
-        return self.size >= self.total
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def sync(self) -> None:
-        """Make the content survive a power cut."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def __enter__(self) -> _Part:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
+    _receive_all(source, part, progress, streams)
+    if part.sha256 != source.sha256:
+        log.warning("%s did not arrive as announced; fetching it once more", source.urls[0])
+        part.restart()
+        _receive_all(source, part, progress, doubted=True)
+    if part.sha256 != source.sha256:
+        part.discard()
+        raise DigestMismatch(
+            f"{source.urls[0]} is not what was announced: its SHA-256 is not {source.sha256[:12]}…"
+        )
+    try:
+        part.sync()
+    except OSError as error:
+        raise unwritable(error) from error
 
 
 def _receive_all(
-    source: Source, part: _Part, progress: ProgressCallback | None, doubted: bool = False
+    source: Source,
+    part: Part,
+    progress: ProgressCallback | None,
+    streams: int = 1,
+    doubted: bool = False,
 ) -> None:
     urls = deque(source.urls)
     fruitless, fruitful_at = 0, time.monotonic()
     while not part.complete:
         url, before = urls[0], part.size
         try:
-            _receive(url, source, part, progress, doubted)
+            _receive(url, source, part, progress, streams, doubted)
             error: Exception = DownloadError("the connection was cut")
+        except NoRanges as problem:
+            log.info("%s; going on with one connection", problem)
+            streams = 1
+            continue
         except Gone:
             urls.popleft()
             if not urls:
@@ -157,28 +129,59 @@ def _receive_all(
 def _worth_retrying(problem: Exception) -> Exception:
     if isinstance(problem, DatamillError) and not isinstance(problem, _RetryLater):
         raise problem  # WaitTimeout is an OSError too
-    if isinstance(problem, OSError) and problem.errno in _DISK_FULL:
-        raise DownloadError(f"no space is left for the download: {problem}") from problem
     return problem
 
 
 def _receive(
-    url: str, source: Source, part: _Part, progress: ProgressCallback | None, doubted: bool
+    url: str,
+    source: Source,
+    part: Part,
+    progress: ProgressCallback | None,
+    streams: int,
+    doubted: bool,
 ) -> None:
-    """Receive as much as one connection gives."""
+    """Receive as much as one connection gives, or as several give until one breaks."""
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"{url} is no address to download from")
     headers = {"Accept-Encoding": "identity"}
+    etag = f'"{source.sha256}"'
     if part.size:
         # Strong validators only: a rebuilt file must never be glued to the old one's beginning.
-        headers |= {"Range": f"bytes={part.size}-", "If-Range": f'"{source.sha256}"'}
+        headers |= {"Range": f"bytes={part.size}-", "If-Range": etag}
     if doubted:
         # Nothing that somebody between has kept; and the server is to look at its file again.
         headers |= {"Cache-Control": "no-cache"}
+    asked_at = time.monotonic()
     with _open(urllib.request.Request(url, headers=headers)) as response:
+        answered_secs = time.monotonic() - asked_at
         if not _continues(response, part):
             part.restart()
-        _copy(response, part, progress)
+        if streams == 1 or response.headers.get("ETag") != etag or _through_proxy(url):
+            _copy(response, part, progress, part.total + 1)
+            return
+        asked_at = time.monotonic()
+        _copy(response, part, progress, part.size + _TRIAL_BYTES)
+        expected = response.length == part.total - part.size
+        if not expected or not _is_long_link(answered_secs, time.monotonic() - asked_at):
+            _copy(response, part, progress, part.total + 1)
+        elif not part.complete:
+            pieces = Pieces(part, response.url, etag, _SOCKET_TIMEOUT_SECS, read_into, _refusal)
+            pieces.receive(response, streams, lambda: _tell(part, progress))
+
+
+def _is_long_link(answered_secs: float, trial_secs: float) -> bool:
+    """Return whether more connections may help: the server is far away, and yet not slow.
+
+    Over a slow link pieces would take too long: what one has of a piece is lost if it is cut.
+    """
+    return answered_secs > _FAR_SECS and _QUICK_SECS < trial_secs < _SLOW_SECS
+
+
+def _through_proxy(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
+        parts.hostname or ""
+    )
 
 
 def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
@@ -192,25 +195,40 @@ def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
     return response
 
 
-def _refusal(url: str, error: urllib.error.HTTPError) -> DownloadError:
-    said = f"{url}: the server says {error.code} {error.reason}"
-    if error.code in _GONE:
+def _refusal(url: str, answer: http.client.HTTPResponse | urllib.error.HTTPError) -> DownloadError:
+    said = f"{url}: the server says {answer.status} {answer.reason}"
+    if answer.status in _GONE:
         return Gone(said)
-    if error.code in _WORTH_RETRYING:
-        return _RetryLater(said, _retry_after(error))
+    if answer.status in _WORTH_RETRYING:
+        return _RetryLater(said, _retry_after(answer.headers))
     return DownloadError(said)
 
 
-def _retry_after(error: urllib.error.HTTPError) -> float:
-    text = error.headers.get("Retry-After", "")
+def _retry_after(headers: Message) -> float:
+    text = headers.get("Retry-After", "")
     return min(float(text), _LONGEST_RETRY_AFTER_SECS) if text.isdecimal() else 0.0
 
 
-def _continues(response: http.client.HTTPResponse, part: _Part) -> bool:
+def read_into(response: http.client.HTTPResponse, room: memoryview) -> int:
+    """Receive what there is, at most what there is room for; 0 at the end.
+
+    `HTTPResponse` offers this only with a copy, or until all the room is full.
+    """
+    left = response.length
+    if response.chunked or left is None or response.fp is None:
+        body = response.read1(len(room))
+        room[: len(body)] = body
+        return len(body)
+    count: int = response.fp.readinto1(room[:left]) if left else 0
+    response.length = left - count
+    return count
+
+
+def _continues(response: http.client.HTTPResponse, part: Part) -> bool:
     """Return whether the response goes on where the part ends; False: it starts from the front."""
     if response.status == HTTPStatus.OK:
         return False
-    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status != HTTPStatus.PARTIAL_CONTENT or found is None:
         raise DownloadError(f"{response.url}: the answer {response.status} makes no sense")
     if (int(found[1]), int(found[3])) != (part.size, part.total):
@@ -219,15 +237,24 @@ def _continues(response: http.client.HTTPResponse, part: _Part) -> bool:
 
 
 def _copy(
-    response: http.client.HTTPResponse, part: _Part, progress: ProgressCallback | None
+    response: http.client.HTTPResponse, part: Part, progress: ProgressCallback | None, to: int
 ) -> None:
-    """Copy until the end or the announced size: one byte more shows that it is another file."""
-    while (room := part.total + 1 - part.size) > 0 and (
-        chunk := response.read1(min(_CHUNK_BYTES, room))
-    ):
-        part.write(chunk)
-        if progress:
-            progress(min(part.size, part.total), part.total)
+    """Copy until the end or a size, and not more than one byte beyond the announced size.
+
+    That one shows that it is another file.
+    """
+
+    def read(room: memoryview) -> int:
+        return read_into(response, room)
+
+    to = min(to, part.total + 1)
+    while (room := to - part.size) > 0 and part.fill(read, room):
+        _tell(part, progress)
+
+
+def _tell(part: Part, progress: ProgressCallback | None) -> None:
+    if progress:
+        progress(min(part.size, part.total), part.total)
 
 
 class _RetryLater(DownloadError):

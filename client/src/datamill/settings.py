@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """The trainer's download cache."""
     cache_budget_bytes: Annotated[int, Field(ge=0)] = 100 * 1024**3
     """How much the download cache may hold before the longest unused datasets go."""
+    download_streams: Annotated[int, Field(ge=1, le=16)] = 4
+    """Over how many connections an archive is downloaded at most, where the server is far away."""
 
     log_format: Literal["auto", "text", "json"] = "auto"
     """Log lines for people or for machines; `auto`: text on a terminal and below

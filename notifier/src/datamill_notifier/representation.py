@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -17,6 +19,7 @@ from datamill_notifier.held_file import HeldFile
 from datamill_notifier.preconditions import Outcome, evaluate
 from datamill_notifier.problems import Problem
 from datamill_notifier.ranges import ByteRange
+from datamill_notifier.senders import Senders, Sending
 from datamill_notifier.transfers import Transfer, Transfers
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,10 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 """For an address whose content may become another: kept, but asked for again."""
 
+_FIRST_BYTES = 128 * 1024
+"""So much the event loop sends by itself: less is not worth another thread."""
+_LOOK_SECS = 1.0
+"""How often what went out is counted, and looked whether it does."""
 _PIECE_BYTES = 4 * 1024 * 1024
 _STALL_SECS = 300.0
 """Who takes longer for a piece (14 kB/s) is gone, or might as well be."""
@@ -94,19 +101,27 @@ async def _send_bytes(
     await response.prepare(request)
     if request.method != "HEAD" and part.length:
         with transfers.begun(what.archive_of) as transfer:
-            await _send_file(request, what.file, what.offset + part.start, part.length, transfer)
+            start = what.offset + part.start
+            await _send_file(request, what.file, start, part.length, transfer, transfers.senders)
     return response
 
 
 async def _send_file(
-    request: web.Request, held: HeldFile, start: int, length: int, transfer: Transfer
+    request: web.Request,
+    held: HeldFile,
+    start: int,
+    length: int,
+    transfer: Transfer,
+    senders: Senders,
 ) -> None:
     try:
-        while transfer.sent_bytes < length:
-            position = start + transfer.sent_bytes
-            piece = min(_PIECE_BYTES, length - transfer.sent_bytes)
+        # When the event loop has sent the first bytes, nothing of the head is left in its buffer.
+        while transfer.sent_bytes < min(_FIRST_BYTES, length):
+            left = min(_FIRST_BYTES, length) - transfer.sent_bytes
             async with asyncio.timeout(_STALL_SECS):
-                transfer.add(await _sendfile(request, held, position, piece))
+                transfer.add(await _sendfile(request, held, start + transfer.sent_bytes, left))
+        if transfer.sent_bytes < length:
+            await _send_rest(request, held, start, length, transfer, senders)
     except (TimeoutError, asyncio.CancelledError) as error:
         raise ConnectionResetError("too slow, or the notifier stops") from error
     except ConnectionError:
@@ -118,13 +133,60 @@ async def _send_file(
 
 
 async def _sendfile(request: web.Request, held: HeldFile, position: int, count: int) -> int:
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError
-    sent = await asyncio.get_running_loop().sendfile(transport, held.file, position, count)
+    sent = await asyncio.get_running_loop().sendfile(
+        _transport(request), held.file, position, count
+    )
     if sent == 0:
         raise ConnectionResetError("the file ends early")
     return sent
+
+
+def _transport(request: web.Request) -> asyncio.Transport:
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError
+    assert isinstance(transport, asyncio.Transport)
+    return transport
+
+
+async def _send_rest(
+    request: web.Request,
+    held: HeldFile,
+    start: int,
+    length: int,
+    transfer: Transfer,
+    senders: Senders,
+) -> None:
+    transport = _transport(request)
+    connection = transport.get_extra_info("socket").fileno()
+    already, reads = transfer.sent_bytes, transport.is_reading()
+    transport.pause_reading()
+    place = (held.file.fileno(), start + already, length - already)
+    try:
+        with senders.sending(connection, *place) as sending:
+            try:
+                await _until_sent(sending, lambda: _count(transfer, already + sending.sent_bytes))
+            finally:
+                _count(transfer, already + sending.sent_bytes)
+    finally:
+        if reads and not transport.is_closing():
+            transport.resume_reading()
+
+
+async def _until_sent(sending: Sending, count: Callable[[], None]) -> None:
+    piece_ends, piece_since = _PIECE_BYTES, time.monotonic()
+    while not sending.done.done():
+        await asyncio.wait({sending.done}, timeout=_LOOK_SECS)
+        count()
+        if sending.sent_bytes >= piece_ends:
+            piece_ends, piece_since = sending.sent_bytes + _PIECE_BYTES, time.monotonic()
+        elif time.monotonic() - piece_since > _STALL_SECS:
+            raise TimeoutError
+    sending.done.result()
+
+
+def _count(transfer: Transfer, sent_bytes: int) -> None:
+    transfer.add(sent_bytes - transfer.sent_bytes)
 
 
 def _conditions(request: web.Request) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The notifier as a whole: what runs, in which order it starts and stops.
 
-Threads: the event loop (all HTTP, never the catalog), its pool (the catalog, opening files), one
-that listens to events, one that publishes requests, one that hashes, one that logs downloads.
+Threads: the event loop (all HTTP, never the catalog), its pool (the catalog, opening files), some
+that send files, one that listens to events, one that publishes requests, one that hashes, one that
+logs downloads.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from datamill_notifier.download_log import DownloadLog
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
 from datamill_notifier.listening import HubFeeder, consumer
+from datamill_notifier.senders import Senders
 from datamill_notifier.server_log import server_log
 from datamill_notifier.service import Service
 from datamill_notifier.transfers import Transfers
@@ -126,7 +128,7 @@ async def _service(
     store = Store(settings.home / "store")
     downloads = DownloadLog(catalog)
     downloads.start()
-    archives, asker = Archives(catalog, store), Asker(broker_url)
+    archives, asker, senders = Archives(catalog, store), Asker(broker_url), Senders()
     try:
         yield Service(
             catalog=catalog,
@@ -136,7 +138,7 @@ async def _service(
             hub=hub,
             archives=archives,
             entries=Entries(),
-            transfers=Transfers(downloads),
+            transfers=Transfers(downloads, senders),
             asker=asker,
             broker_connected=events.subscribed.is_set,
             stopping=stop.is_set,
@@ -144,6 +146,7 @@ async def _service(
     finally:
         asker.close()
         archives.close()
+        senders.stop()
         downloads.stop()
         await asyncio.to_thread(downloads.join)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from datamill_notifier.download_log import DownloadLog, LoggedDownload
+from datamill_notifier.senders import Senders
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,9 @@ class Transfer:
 class Transfers:
     """All bodies that are being sent; belongs to the event loop."""
 
-    def __init__(self, downloads: DownloadLog) -> None:
+    def __init__(self, downloads: DownloadLog, senders: Senders) -> None:
         self._downloads = downloads
+        self.senders = senders
         self._tasks: set[asyncio.Task[object]] = set()
         self.sent_bytes = 0
         """Since the start."""

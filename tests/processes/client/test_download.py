@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from datamill import download
+from datamill import download, pieces
 from datamill.download import Source, fetch
 from datamill.errors import DigestMismatch, DownloadError, Gone, WaitTimeout
+from datamill.part import FilePart
 from tests.support.file_server import FileServer
 
 BODY = os.urandom(3_000_000)
@@ -157,22 +160,120 @@ def test_an_error_of_the_callback_ends_the_download(server: FileServer, tmp_path
     assert server.count("/x") == 1
 
 
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every server for one that more connections may help with."""
+    monkeypatch.setattr(download, "_FAR_SECS", -1.0)
+    monkeypatch.setattr(download, "_QUICK_SECS", -1.0)
+    monkeypatch.setattr(download, "_SLOW_SECS", 60.0)
+    monkeypatch.setattr(download, "_TRIAL_BYTES", 100_000)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 100_000)
+
+
+def fetch_over_four(source: Source, path: Path) -> list[int]:
+    """Fetch over four connections; return what was told of the progress."""
+    seen: list[int] = []
+    with FilePart(path, source.bytes) as part:
+        download.fetch_into(source, part, lambda done, _total: seen.append(done), streams=4)
+    return seen
+
+
+@pytest.mark.usefixtures("far_away")
+class TestSeveralConnections:
+    def test_all_pieces_once(self, server: FileServer, tmp_path: Path) -> None:
+        seen = fetch_over_four(source(server.add("/x", BODY)), tmp_path / "part")
+        assert (tmp_path / "part").read_bytes() == BODY
+        assert seen == sorted(seen) and seen[-1] == len(BODY)
+        ranges = [asked for _method, _path, asked in server.requests]
+        assert ranges[0] is None
+        assert len(ranges) > 25
+        assert len(set(ranges)) == len(ranges)
+
+    def test_one_is_enough_near_by(
+        self, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(download, "_FAR_SECS", 60.0)
+        fetch_over_four(source(server.add("/x", BODY)), tmp_path / "part")
+        assert len(server.requests) == 1
+
+    def test_what_an_ended_process_left_is_resumed(
+        self, server: FileServer, tmp_path: Path
+    ) -> None:
+        (tmp_path / "part").write_bytes(BODY[:123_456])
+        fetch_over_four(source(server.add("/x", BODY)), tmp_path / "part")
+        assert (tmp_path / "part").read_bytes() == BODY
+        assert server.requests[0] == ("GET", "/x", "bytes=123456-")
+        assert len(server.requests) > 4
+
+    def test_cut_connections(self, server: FileServer, tmp_path: Path) -> None:
+        url = server.add("/x", BODY, cut_after=[600_000, 100, 50_000, 0, 250_000])
+        fetch_over_four(source(url), tmp_path / "part")
+        assert (tmp_path / "part").read_bytes() == BODY
+
+    @pytest.mark.parametrize("how", [{"ranges": False}, {"pieces": False}, {"shift": 1}])
+    def test_a_server_that_does_not_send_pieces(
+        self, server: FileServer, tmp_path: Path, how: dict[str, Any]
+    ) -> None:
+        """It answers with everything, or says that it sent other bytes than it was asked for."""
+        url = server.add("/x", BODY, **how)
+        if "shift" in how:
+            with pytest.raises(DownloadError, match="another range"):
+                fetch_over_four(source(url), tmp_path / "part")
+            return
+        fetch_over_four(source(url), tmp_path / "part")
+        assert (tmp_path / "part").read_bytes() == BODY
+
+    def test_a_wrong_piece_is_noticed(self, server: FileServer, tmp_path: Path) -> None:
+        """The first answers are right, a later one has another file's bytes under the ETag."""
+        etag = f'"{hashlib.sha256(BODY).hexdigest()}"'
+        bodies = [BODY] * 7 + [bytes(len(BODY))]
+        url = server.add("/x", BODY, etag=etag, bodies=bodies)
+        fetch_over_four(source(url), tmp_path / "part")
+        assert (tmp_path / "part").read_bytes() == BODY
+
+    @pytest.mark.parametrize("wrong", [bytes(len(BODY)), BODY + b"!", BODY[:-1]])
+    def test_a_body_that_stays_wrong(
+        self, server: FileServer, tmp_path: Path, wrong: bytes
+    ) -> None:
+        url = server.add("/x", wrong, etag=f'"{hashlib.sha256(BODY).hexdigest()}"')
+        with pytest.raises(DownloadError):
+            fetch_over_four(source(url), tmp_path / "part")
+
+    def test_a_file_that_goes_meanwhile(self, server: FileServer, tmp_path: Path) -> None:
+        url = server.add("/x", BODY, status=[200, 200, 200, 404, 404, 404, 404, 404])
+        with pytest.raises(Gone):
+            fetch_over_four(source(url), tmp_path / "part")
+
+    def test_a_server_that_is_busy_meanwhile(self, server: FileServer, tmp_path: Path) -> None:
+        url = server.add("/x", BODY, status=[200, 200, 503, 200, 503, 503])
+        fetch_over_four(source(url), tmp_path / "part")
+        assert (tmp_path / "part").read_bytes() == BODY
+
+    def test_an_error_of_the_callback_ends_all_connections(
+        self, server: FileServer, tmp_path: Path
+    ) -> None:
+        def too_late(done: int, _total: int) -> None:
+            if done > 150_000:
+                raise WaitTimeout
+
+        threads = threading.active_count()
+        url = server.add("/x", BODY)
+        with FilePart(tmp_path / "part", len(BODY)) as part, pytest.raises(WaitTimeout):
+            download.fetch_into(source(url), part, too_late, streams=4)
+        assert threading.active_count() <= threads + 5, "the server's only"
+        assert BODY.startswith((tmp_path / "part").read_bytes())
+
+
 def test_a_full_disk_is_said_at_once(server: FileServer) -> None:
+    """Writes to a device that is always full."""
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("needs /dev/full")
-    with _FullDisk(len(BODY)) as part, pytest.raises(DownloadError, match="no space"):
-        download._receive_all(source(server.add("/x", BODY)), part, None)
+    with _FullDisk(full, len(BODY)) as part, pytest.raises(DownloadError, match="no space"):
+        download.fetch_into(source(server.add("/x", BODY)), part)
     assert server.count("/x") == 1
 
 
-class _FullDisk(download._Part):
-    """Writes to a device that is always full."""
-
-    def __init__(self, total: int) -> None:
-        self._file = Path("/dev/full").open("r+b", buffering=0)  # type: ignore[assignment]  # noqa: SIM115
-        self._digest = hashlib.sha256()
-        self.total, self.size = total, 0
-
-    def restart(self) -> None:
-        self.size = 0
+class _FullDisk(FilePart):
+    def _kept(self) -> Iterator[bytes]:
+        return iter(())  # reading the device would never end

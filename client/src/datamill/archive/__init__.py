@@ -13,9 +13,11 @@ from datamill.archive.layout import (
     shard_entry_name,
 )
 from datamill.archive.manifest import Manifest, ManifestShard, Provenance, SkippedItem
+from datamill.archive.streamed import ArchivePart
 from datamill.archive.unpack import Limits, read_manifest, unpack
 
 __all__ = [
+    "ArchivePart",
     "DATASET_INFO",
     "FEATURES",
     "FIXED_ENTRIES",

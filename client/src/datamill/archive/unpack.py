@@ -12,7 +12,7 @@ import shutil
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -53,7 +53,7 @@ def unpack(
     folder.mkdir()
     try:
         with archive.open("rb") as file:
-            return _unpack(file, folder, limits or Limits(), content_key)
+            return _unpack(file, folder, limits or Limits(), content_key, {})
     except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ArchiveError(f"{archive.name} is no whole zip file: {error}") from error
@@ -71,11 +71,37 @@ def read_manifest(archive: Path) -> Manifest:
         raise ArchiveError(f"{archive.name} is no whole zip file: {error}") from error
 
 
-def _unpack(file: BinaryIO, folder: Path, limits: Limits, content_key: str | None) -> Manifest:
+def finish_unpacking(
+    file: BinaryIO,
+    folder: Path,
+    limits: Limits,
+    content_key: str | None,
+    places: Mapping[str, tuple[int, int]],
+) -> Manifest:
+    """Unpack an archive into a folder that holds some of its entries already.
+
+    `places`: where in the archive each of those begins, and its bytes. They are not read again:
+    that the archive's digest is right says that they are what was packed. Raises `ArchiveError`.
+    """
+    try:
+        return _unpack(file, folder, limits, content_key, places)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error) as error:
+        raise ArchiveError(f"the archive is no whole zip file: {error}") from error
+
+
+def _unpack(
+    file: BinaryIO,
+    folder: Path,
+    limits: Limits,
+    content_key: str | None,
+    places: Mapping[str, tuple[int, int]],
+) -> Manifest:
     _count_entries(file, limits)
     with zipfile.ZipFile(file) as opened:
         entries = _checked_entries(opened, limits)
-        _check_places(opened, file, list(entries.values()))
+        found = _checked_places(opened, file, list(entries.values()))
+        if odd := [name for name, place in places.items() if found.get(name) != place]:
+            raise ArchiveError(f"{odd[0]} is not where the archive's directory says")
         manifest = _manifest(opened, entries, limits)
         if content_key is not None and manifest.content_key != content_key:
             raise ArchiveError(
@@ -83,6 +109,8 @@ def _unpack(file: BinaryIO, folder: Path, limits: Limits, content_key: str | Non
             )
         shards = _announced_shards(manifest, entries)
         for name, info in entries.items():
+            if name in places:
+                continue
             digest = _copy(opened, info, folder / name)
             if name in shards and digest != shards[name].sha256:
                 raise ArchiveError(f"{name}: its SHA-256 is not what manifest.json says")
@@ -175,24 +203,33 @@ def _check_entry(info: zipfile.ZipInfo, limits: Limits) -> None:
         )
 
 
-def _check_places(opened: zipfile.ZipFile, file: BinaryIO, infos: list[zipfile.ZipInfo]) -> None:
-    """Refuse entries that share bytes, and bytes before the first one."""
+def _checked_places(
+    opened: zipfile.ZipFile, file: BinaryIO, infos: list[zipfile.ZipInfo]
+) -> dict[str, tuple[int, int]]:
+    """Return where each entry begins, and its bytes.
+
+    Refuses entries that share bytes, and bytes before the first one.
+    """
+    places: dict[str, tuple[int, int]] = {}
     free_from = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < free_from or (free_from == 0 and info.header_offset != 0):
             raise ArchiveError(f"{info.filename} overlaps another entry")
-        free_from = _end_of_entry(file, info)
+        begins = _begin_of_entry(file, info)
+        places[info.filename] = (begins, info.compress_size)
+        free_from = begins + info.compress_size
     if free_from > opened.start_dir:
         raise ArchiveError("the last entry overlaps the archive's directory")
+    return places
 
 
-def _end_of_entry(file: BinaryIO, info: zipfile.ZipInfo) -> int:
+def _begin_of_entry(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     file.seek(info.header_offset)
     header = file.read(_LOCAL_HEADER_BYTES)
     if len(header) != _LOCAL_HEADER_BYTES or not header.startswith(_LOCAL_SIGNATURE):
         raise ArchiveError(f"{info.filename} is not where the archive's directory says")
     name_bytes, extra_bytes = struct.unpack("<HH", header[26:30])
-    return int(info.header_offset + len(header) + name_bytes + extra_bytes + info.compress_size)
+    return int(info.header_offset + len(header) + name_bytes + extra_bytes)
 
 
 def _manifest(

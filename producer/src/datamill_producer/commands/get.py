@@ -51,7 +51,7 @@ def _obtain(settings: Settings, given: str) -> tuple[str, Path]:
     from datamill.errors import ServiceUnavailable
     from datamill.runfile import find_service
 
-    cache = Cache(settings.cache, settings.cache_budget_bytes)
+    cache = Cache(settings.cache, settings.cache_budget_bytes, settings.download_streams)
     try:
         service = find_service(settings)
         gateway = Gateway(service)

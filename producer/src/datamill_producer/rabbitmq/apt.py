@@ -55,7 +55,7 @@ class Apt:
         fetched = finish(command, self._work, self._environment)
         if fetched.returncode:
             reason = first_complaint(fetched, *self._updates)
-            raise NoRabbitMQ(f"apt-get could not fetch RabbitMQ ({reason})")
+            raise NoRabbitMQ(f"apt-get could not fetch {packages[0]} ({reason})")
 
     def with_dependencies(self, package: str, followed: re.Pattern[str]) -> list[str]:
         """Return a package and all that it needs, as far as the names match `followed`."""
