@@ -116,7 +116,7 @@ def test_a_half_written_shard_is_thrown_away(
     fault.saw(f"half shards swept away, made again, ready {secs:.1f} s after")
 
 
-@pytest.mark.parametrize("point", ["pack.shard@1", "pack.shard@3", "pack.synced"])
+@pytest.mark.parametrize("point", ["pack.shard@1", "pack.shard@3", "pack.entry@3", "pack.synced"])
 @pytest.mark.fault(6, "builder killed while it packs the archive")
 def test_a_half_packed_archive_is_never_seen(
     home: Path,

@@ -110,7 +110,7 @@ def test_the_second_signal_leaves_no_half_archive(
     home: Path, start_builder: Start, client: Connect, fault: Fault
 ) -> None:
     # Paused by a failpoint in the middle of packing: both signals wait, and are handled in turn.
-    builder = start_builder(home, DATAMILL_FAILPOINT="pack.shard:stop@3")
+    builder = start_builder(home, DATAMILL_FAILPOINT="pack.entry:stop@3")
     trainer = client()
     dataset_id = trainer.ask("toy")
     builder.wait_stopped()

@@ -44,6 +44,7 @@ FAILPOINTS = (
     "shard.kept",
     "shard.committed",
     "pack.shard",
+    "pack.entry",
     "pack.synced",
     "pack.renamed",
     "pack.committed",

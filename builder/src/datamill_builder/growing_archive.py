@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datamill.archive import layout
+from datamill.failpoint import failpoint
 from datamill_builder.archive_file import ArchiveFile
 from datamill_builder.preview import SHOWN_RECORDS, contact_sheet
 from datamill_builder.recipe import Recipe
@@ -53,6 +54,7 @@ class GrowingArchive:
 
     def add_known(self, file: str, known: ShardFile) -> None:
         """Add the next shard, whose file was just read; raise OSError, then this is of no use."""
+        failpoint("pack.shard")
         path = self._store.shard_path(self._content_key, file)
         offset = self.file.add_known_shard(self._names[len(self)], path, known.bytes, known.crc32)
         self._added(path, offset, known.records)
@@ -62,6 +64,7 @@ class GrowingArchive:
 
     def add(self, shard: Any) -> bool:
         """Add the next shard; return whether its file still is what was written."""
+        failpoint("pack.shard")
         path = self._store.shard_path(self._content_key, shard.file)
         offset, digest = self.file.add_shard(self._names[len(self)], path, shard.bytes)
         self._added(path, offset, shard.records)

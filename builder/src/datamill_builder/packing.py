@@ -67,12 +67,12 @@ def pack(
     _check_room(archive.path.parent, sum(shard.bytes for shard in left))
     damaged = []
     for shard in left:
-        failpoint("pack.shard")
         if not archive.add(shard):
             damaged.append(shard.number)
     if damaged:
         raise DamagedShards(damaged)
     for name, body in _metadata_entries(content_key, recipe, archive, shards):
+        failpoint("pack.entry")
         archive.file.add(name, body)
     archive.file.finish()
     found = archive.path.stat()

@@ -18,6 +18,7 @@ AVX = "AVX512-SKX,AVX2,FMA3,AVX,FP16"
 SSE4 = "SSE4.2,SSE4.1,SSSE3,POPCNT"
 
 PROGRAM = """
+import hashlib
 import sys
 from dataset_handlers.duts import DutsHandler
 for size, crop in (([300, 280], [200, 200]), ([64, 50], None)):
@@ -26,7 +27,8 @@ for size, crop in (([300, 280], [200, 200]), ([64, 50], None)):
     for degrees in (0, 25):
         handler = DutsHandler(config | {"rotate_degrees": degrees}, sys.argv[1])
         said = handler.write_shard(list(handler.plan_items("key")), sys.argv[2], "key")
-        print(said["sha256"], said["records"])
+        with open(sys.argv[2], "rb") as file:
+            print(hashlib.file_digest(file, "sha256").hexdigest(), said["records"])
 """
 
 
