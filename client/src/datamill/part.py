@@ -81,11 +81,15 @@ class Part:
 
     def __enter__(self) -> Self:
         self._digest.start()
-        for chunk in self._kept():
-            self._digest.update(memoryview(chunk))
-            self.size += len(chunk)
-        if self.size > self.total:
-            self.restart()
+        try:
+            for chunk in self._kept():
+                self._digest.update(memoryview(chunk))
+                self.size += len(chunk)
+            if self.size > self.total:
+                self.restart()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
