@@ -200,6 +200,16 @@ def test_a_plan_that_does_not_say(play: Callable[[Answer], PlayedBuilder]) -> No
     assert datamill.request_dataset("toy", "1.0.0", {}).expected_records() is None
 
 
+def test_a_dataset_that_is_ready_has_no_plan(
+    play: Callable[[Answer], PlayedBuilder], server: FileServer
+) -> None:
+    server.add(f"/datasets/{ARCHIVE.name}", ARCHIVE.body)
+    play(lambda request, _id: [ARCHIVE.ready(request.dataset_id, server.url)])
+    dataset = datamill.request_dataset("toy", "1.0.0", {})
+    assert dataset.expected_records("validation") == 6
+    assert dataset.folder.is_dir(), "it was fetched for that"
+
+
 def test_how_many_records_there_are_is_certain_once_all_shards_are_built(
     builder: PlayedBuilder, dataset: datamill.Dataset, made: Callable[..., None], server: FileServer
 ) -> None:
@@ -217,6 +227,8 @@ def test_how_many_records_there_are_is_certain_once_all_shards_are_built(
     builder.publish(ARCHIVE.ready(dataset.id, server.url))
     dataset.wait()
     assert dataset.expected_records() == 20
+    with pytest.raises(DatamillError, match="no split 'test'; this dataset has train, validation"):
+        dataset.expected_records("test")
     assert int(dataset.as_dataset().cardinality()) == 20
 
 

@@ -132,8 +132,9 @@ class Dataset:
     def expected_records(self, split: str = "train") -> int | None:
         """Return how many records a split has; while it is built, how many by the plan.
 
-        Waits for the plan. It may be a few less in the end: bad source items give none. None for
-        a handler that does not say what a record holds. Raises `RequestFailed`.
+        Waits for the plan; fetches the dataset if it is ready. It may be a few less in the end:
+        bad source items give none. None for a handler that does not say what a record holds.
+        Raises `RequestFailed`; `DatamillError` for a split that does not exist.
         """
         from datamill.early import expected_records
 

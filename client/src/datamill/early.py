@@ -21,6 +21,7 @@ from datamill.http_session import feed
 from datamill.http_state import fetch_state
 
 if TYPE_CHECKING:
+    from datamill.archive.manifest import ManifestShard
     from datamill.dataset import Dataset
     from datamill.tracker import Tracker
 
@@ -30,6 +31,7 @@ _LOOK_SECS = 5.0
 """How long to wait for an event before looking at the state, in case it was missed."""
 
 _TURN_SECS = 1.0
+"""How long a wait takes until whoever waits may give it up."""
 
 
 def split_files(dataset: Dataset, split: str) -> Iterator[str]:
@@ -70,27 +72,44 @@ def files_and_pauses(dataset: Dataset, split: str) -> Iterator[str | None]:
 
 
 def expected_records(dataset: Dataset, split: str) -> int | None:
-    """Return how many records a split has, or will have by the plan; None where nobody says."""
+    """Return how many records a split has, or will have by the plan; None where that says nothing.
+
+    Raises `RequestFailed`; `DatamillError` for a split that does not exist.
+    """
     tracker = dataset.tracker
     if not _is_here(dataset):
         _await(dataset, lambda: tracker.planned is not None or tracker.answered)
-    known = exact_records(dataset, split)
-    if known is not None or not _is_current(tracker) or not tracker.planned:
-        return known
-    splits = tracker.planned.splits
-    if splits is not None and split not in splits:
-        raise _no_split(split, splits)
-    return splits[split] if splits else None
+        if tracker.planned is None or not _is_current(tracker):
+            dataset.wait()
+    counts = _exact_counts(dataset) or (tracker.planned.splits if tracker.planned else None)
+    if counts is None:
+        return None
+    if split not in counts:
+        raise _no_split(split, counts)
+    return counts[split]
 
 
 def exact_records(dataset: Dataset, split: str) -> int | None:
     """Return how many records a split has; None while that is not certain."""
+    counts = _exact_counts(dataset)
+    return counts.get(split) if counts else None
+
+
+def _exact_counts(dataset: Dataset) -> dict[str, int] | None:
+    """Return the records of each split; None while they are not all built."""
     if _is_here(dataset):
-        return sum(shard.records for shard in dataset.manifest.of_split(split))
+        return _by_split(dataset.manifest.shards)
     shards = list(dataset.tracker.shards.values())
     if not shards or len(shards) < shards[0].shards or not _is_current(dataset.tracker):
         return None
-    return sum(shard.records for shard in shards if shard.split == split)
+    return _by_split(shards)
+
+
+def _by_split(shards: Iterable[ShardDone | ManifestShard]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for shard in shards:
+        counts[shard.split] = counts.get(shard.split, 0) + shard.records
+    return counts
 
 
 def _tell_waiting(dataset: Dataset, index: int) -> None:
