@@ -41,6 +41,7 @@ def test_a_request_becomes_an_archive(home: Path, start_builder: Start, client: 
     assert sum(shard.records for shard in manifest.shards) == 40
     planned = trainer.wait(dataset_id, "planned")
     assert (planned["records"], planned["shards"]) == (40, 10)
+    assert planned["splits"] == {"train": 40}
     assert planned["config"] == manifest.config
     announced = {e["index"]: e for e in trainer.events if e["event"] == "shard"}
     assert [announced[shard.index]["sha256"] for shard in manifest.shards] == [

@@ -64,6 +64,9 @@ class Planner:
                 )
             )
             planned = cut_all(folder, counts, recipe.records_per_shard)
+            if features is not None:
+                # Beside what a record holds: how many of them each split will have.
+                features["splits"] = {name: split["records"] for name, split in counts.items()}
             items = sum(split["items"] for split in counts.values())
             records = sum(split["records"] for split in counts.values())
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datamill.ahead import BuildProgress, build_progress
 from datamill.archive import MANIFEST, Manifest
 from datamill.cache import Cache
 from datamill.download import ProgressCallback, Source
@@ -49,6 +50,8 @@ class Dataset:
         self._service: Service | None = None
         self._tracker = Tracker(request.dataset_id, request)
         self._folder: Path | None = None
+        self.shards_read = 0
+        """How many shards the iteration that began last has come to, while they are built."""
         self._ask()
 
     def __repr__(self) -> str:
@@ -125,6 +128,22 @@ class Dataset:
     def files(self, split: str = "train") -> list[str]:
         """Return the paths of a split's TFRecord files, in order; raises `NotCached`."""
         return [str(self.folder / shard.file) for shard in self.manifest.of_split(split)]
+
+    def expected_records(self, split: str = "train") -> int | None:
+        """Return how many records a split has; while it is built, how many by the plan.
+
+        Waits for the plan; fetches the dataset if it is ready. It may be a few less in the end:
+        bad source items give none. None for a handler that does not say what a record holds.
+        Raises `RequestFailed`; `DatamillError` for a split that does not exist.
+        """
+        from datamill.early import expected_records
+
+        return expected_records(self, split)
+
+    @property
+    def progress(self) -> BuildProgress:
+        """How far the build is, and how far ahead of the iteration over it that began last."""
+        return build_progress(self.tracker, self.shards_read)
 
     def events(self) -> Iterator[Event]:
         """Yield what happens to the dataset, from now on, until there is an answer."""

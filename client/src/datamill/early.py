@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datamill.archive import FEATURES
@@ -19,12 +21,17 @@ from datamill.http_session import feed
 from datamill.http_state import fetch_state
 
 if TYPE_CHECKING:
+    from datamill.archive.manifest import ManifestShard
     from datamill.dataset import Dataset
+    from datamill.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECS = 5.0
 """How long to wait for an event before looking at the state, in case it was missed."""
+
+_TURN_SECS = 1.0
+"""How long a wait takes until whoever waits may give it up."""
 
 
 def split_files(dataset: Dataset, split: str) -> Iterator[str]:
@@ -32,9 +39,26 @@ def split_files(dataset: Dataset, split: str) -> Iterator[str]:
 
     Raises `RequestFailed`, `DownloadError`; `DatamillError` for a split that does not exist.
     """
+    return (path for path in files_and_pauses(dataset, split) if path is not None)
+
+
+def files_and_pauses(dataset: Dataset, split: str) -> Iterator[str | None]:
+    """Yield what `split_files` yields; before a wait for the build, and every second of it, None.
+
+    Whoever reads can give up then: TensorFlow ends no iterator that is waited in.
+    """
     index = 0
     found = False
-    while not _is_here(dataset) and (shard := _await_shard(dataset, index)) is not None:
+    dataset.shards_read = 0
+    while not _is_here(dataset):
+        if not _is_known(dataset, index):
+            _tell_waiting(dataset, index)
+            yield None
+        yield from _waits(dataset, partial(_is_known, dataset, index))
+        shard = _early_shard(dataset, index)
+        if shard is None:
+            break
+        dataset.shards_read = index + 1
         if shard.split == split:
             found = True
             path = _fetch(dataset, shard)
@@ -47,12 +71,72 @@ def split_files(dataset: Dataset, split: str) -> Iterator[str]:
     yield from _rest(dataset, split, index)
 
 
+def expected_records(dataset: Dataset, split: str) -> int | None:
+    """Return how many records a split has, or will have by the plan; None where that says nothing.
+
+    Raises `RequestFailed`; `DatamillError` for a split that does not exist.
+    """
+    tracker = dataset.tracker
+    if not _is_here(dataset):
+        _await(dataset, lambda: tracker.planned is not None or tracker.answered)
+        if tracker.planned is None or not _is_current(tracker):
+            dataset.wait()
+    counts = _exact_counts(dataset) or (tracker.planned.splits if tracker.planned else None)
+    if counts is None:
+        return None
+    if split not in counts:
+        raise _no_split(split, counts)
+    return counts[split]
+
+
+def exact_records(dataset: Dataset, split: str) -> int | None:
+    """Return how many records a split has; None while that is not certain."""
+    counts = _exact_counts(dataset)
+    return counts.get(split) if counts else None
+
+
+def _exact_counts(dataset: Dataset) -> dict[str, int] | None:
+    """Return the records of each split; None while they are not all built."""
+    if _is_here(dataset):
+        return _by_split(dataset.manifest.shards)
+    shards = list(dataset.tracker.shards.values())
+    if not shards or len(shards) < shards[0].shards or not _is_current(dataset.tracker):
+        return None
+    return _by_split(shards)
+
+
+def _by_split(shards: Iterable[ShardDone | ManifestShard]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for shard in shards:
+        counts[shard.split] = counts.get(shard.split, 0) + shard.records
+    return counts
+
+
+def _tell_waiting(dataset: Dataset, index: int) -> None:
+    told = dataset.tracker.progress
+    rate = f", which makes {told.records_per_sec:.0f} records/s" if told else ""
+    log.info("%s: read %d shards; waiting for the build%s", dataset.id[:12], index, rate)
+
+
+def files_on_disk(dataset: Dataset, split: str) -> list[str] | None:
+    """Return the paths of a split's files where the whole dataset is on this machine.
+
+    Raises `DatamillError` for a split that does not exist.
+    """
+    if not _is_here(dataset):
+        return None
+    there = dataset.manifest.splits
+    if split not in there:
+        raise _no_split(split, there)
+    return dataset.files(split)
+
+
 def known_features(dataset: Dataset) -> dict[str, Any]:
     """Return features.json, from the plan if the build still runs. Raises `RequestFailed`."""
     tracker = dataset.tracker
     if not _is_here(dataset):
         _await(dataset, lambda: tracker.planned is not None or tracker.answered)
-        if not tracker.answered and tracker.planned and tracker.planned.features:
+        if _is_current(tracker) and tracker.planned and tracker.planned.features:
             return tracker.planned.features
     document: dict[str, Any] = json.loads((dataset.wait() / FEATURES).read_bytes())
     return document
@@ -66,12 +150,14 @@ def _rest(dataset: Dataset, split: str, index: int) -> Iterator[str]:
     if index and planned and planned.content_key != manifest.content_key:
         raise DatamillError(f"{dataset.id[:12]} was built anew while it was read; start again")
     if split not in manifest.splits:
-        raise DatamillError(
-            f"there is no split {split!r}; this dataset has {', '.join(manifest.splits)}"
-        )
+        raise _no_split(split, manifest.splits)
     for shard in manifest.shards[index:]:
         if shard.split == split:
             yield str(folder / shard.file)
+
+
+def _no_split(split: str, there: Iterable[str]) -> DatamillError:
+    return DatamillError(f"there is no split {split!r}; this dataset has {', '.join(there)}")
 
 
 def _is_here(dataset: Dataset) -> bool:
@@ -81,20 +167,45 @@ def _is_here(dataset: Dataset) -> bool:
         return False
 
 
-def _await_shard(dataset: Dataset, index: int) -> ShardDone | None:
-    """Return a shard's event; None once the whole archive can be had instead."""
+def _is_known(dataset: Dataset, index: int) -> bool:
+    return index in dataset.tracker.shards or dataset.tracker.answered
+
+
+def _early_shard(dataset: Dataset, index: int) -> ShardDone | None:
+    """Return a shard's event; None once the whole archive is to be had instead.
+
+    A shard that is known is taken by itself even when all is ready: it may be on the disk.
+    """
     tracker = dataset.tracker
-    _await(dataset, lambda: index in tracker.shards or tracker.answered)
-    return None if tracker.ready else tracker.shards.get(index)
+    return tracker.shards.get(index) if _is_current(tracker) else None
+
+
+def _is_current(tracker: Tracker) -> bool:
+    """Return whether the shards and the plan that are known are of what is, or will be, ready."""
+    planned, ready = tracker.planned, tracker.ready
+    return ready is None or (planned is not None and planned.content_key == ready.content_key)
 
 
 def _await(dataset: Dataset, condition: Callable[[], bool]) -> None:
-    """Wait for what events tell; look at the state too: some came before anybody listened."""
+    """Wait as `_waits` does."""
+    for _ in _waits(dataset, condition):
+        continue
+
+
+def _waits(dataset: Dataset, condition: Callable[[], bool]) -> Iterator[None]:
+    """Wait for what events tell; look at the state too: some came before anybody listened.
+
+    Yields every second. Raises `RequestFailed`.
+    """
     tracker = dataset.tracker
+    look_at = 0.0
     while not condition():
-        dataset.keep_asking()
-        _look(dataset)
-        tracker.wait_until(condition, _LOOK_SECS)
+        if time.monotonic() >= look_at:
+            dataset.keep_asking()
+            _look(dataset)
+            look_at = time.monotonic() + _LOOK_SECS
+        if not tracker.wait_until(condition, _TURN_SECS):
+            yield
     if failed := tracker.failed:
         raise RequestFailed(failed.reason.value, failed.message, failed.retryable, dataset.id)
 

@@ -60,7 +60,11 @@ class Accepted(_Event):
 
 
 class Planned(_Event):
-    """What will be built. `features` is TensorFlow Datasets' features.json."""
+    """What will be built. `features` is TensorFlow Datasets' features.json.
+
+    `records`, and those of each split in `splits`, are what the plan says: source items that turn
+    out to be bad give none.
+    """
 
     event: Literal["planned"] = "planned"
     content_key: str
@@ -68,6 +72,7 @@ class Planned(_Event):
     features: dict[str, Any] | None
     records: int
     shards: int
+    splits: dict[str, int] | None = None
 
 
 class ShardDone(_Event):

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datamill.early import known_features, split_files
+from datamill.early import files_and_pauses, known_features
 from datamill.errors import DatamillError, NumPyMissing, RecordError
 from datamill.example import decode_example
 from datamill.features import Feature, parse_features
@@ -45,19 +45,26 @@ def read(dataset: Dataset, split: str, options: ReadingOptions) -> Iterator[Reco
     return _batches(records, options.batch_size) if options.batch_size else records
 
 
-def _payloads(dataset: Dataset, split: str, epochs: int | None) -> Iterator[bytes]:
+def _payloads(dataset: Dataset, split: str, epochs: int | None) -> Iterator[bytes | None]:
+    """Yield serialised records; None before each wait for the build."""
     for _ in itertools.count() if epochs is None else range(epochs):
-        for path in split_files(dataset, split):
-            yield from read_records(Path(path))
+        for path in files_and_pauses(dataset, split):
+            if path is None:
+                yield None
+            else:
+                yield from read_records(Path(path))
 
 
-def _shuffled(payloads: Iterator[bytes], size: int) -> Iterator[bytes]:
+def _shuffled(payloads: Iterator[bytes | None], size: int) -> Iterator[bytes | None]:
     """Yield a random one of the next `size`, as `tf.data` does."""
     import numpy as np
 
     rng = np.random.default_rng()
-    buffer = list(itertools.islice(payloads, size))
+    buffer = list(itertools.islice((each for each in payloads if each is not None), size))
     for payload in payloads:
+        if payload is None:
+            yield None
+            continue
         place = int(rng.integers(len(buffer)))
         buffer[place], payload = payload, buffer[place]
         yield payload
@@ -65,13 +72,19 @@ def _shuffled(payloads: Iterator[bytes], size: int) -> Iterator[bytes]:
     yield from buffer
 
 
-def _decoded(payloads: Iterator[bytes], decode: Callable[[bytes], Record]) -> Iterator[Record]:
-    """Decode in threads, a few records ahead, in order."""
+def _decoded(
+    payloads: Iterator[bytes | None], decode: Callable[[bytes], Record]
+) -> Iterator[Record]:
+    """Decode in threads, a few records ahead, in order; none is kept back in a wait."""
     threads = os.cpu_count() or 1
     under_way: deque[Future[Record]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         for payload in payloads:
+            if payload is None:
+                while under_way:
+                    yield under_way.popleft().result()
+                continue
             under_way.append(pool.submit(decode, payload))
             if len(under_way) > threads * _AHEAD_PER_THREAD:
                 yield under_way.popleft().result()

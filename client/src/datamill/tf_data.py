@@ -7,8 +7,14 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from datamill.early import known_features, split_files
-from datamill.errors import DatamillError, NotCached, TensorFlowMissing
+from datamill.early import (
+    exact_records,
+    files_and_pauses,
+    files_on_disk,
+    known_features,
+    split_files,
+)
+from datamill.errors import DatamillError, TensorFlowMissing
 from datamill.features import Feature, parse_features
 from datamill.reading import ReadingOptions
 
@@ -22,6 +28,8 @@ HANDLERS_GROUP = "datamill.handlers"
 
 _FILES_AHEAD = 2
 """So many files are fetched while one is read."""
+_PAUSE = ""
+"""Stands for a file while the build is waited for: so an iterator can be given up meanwhile."""
 _STORED_AS_FLOAT = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -36,16 +44,10 @@ def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
         dataset.wait()
     features = parse_features(known_features(dataset))
 
-    def paths() -> Iterator[str]:
-        yield from split_files(dataset, split)
-
-    files = tf.data.Dataset.from_generator(
-        paths, output_signature=tf.TensorSpec(shape=(), dtype=tf.string)
-    ).prefetch(_FILES_AHEAD)
-    # One file after the other: that is what keeps the order of records.
-    records = files.flat_map(tf.data.TFRecordDataset)
-    known = _known_records(dataset, split)
-    if known is not None:
+    records = _records(tf, dataset, split)
+    known = exact_records(dataset, split)
+    if known:
+        # Not what the plan says, which TensorFlow would insist on: bad source items are left out.
         # Keras shows how far an epoch is, and does not warn that the data ran out at its end.
         records = records.apply(tf.data.experimental.assert_cardinality(known))
     if options.shuffle_records:
@@ -60,12 +62,20 @@ def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
     return decoded.prefetch(tf.data.AUTOTUNE)
 
 
-def _known_records(dataset: Dataset, split: str) -> int | None:
-    """Return how many records a split has; None where it is not here (yet)."""
-    try:
-        return sum(shard.records for shard in dataset.manifest.of_split(split)) or None
-    except NotCached:
-        return None
+def _records(tf: Any, dataset: Dataset, split: str) -> Any:
+    """Return serialised records, one file after the other: that is what keeps their order."""
+    paths = files_on_disk(dataset, split)
+    if paths is not None:
+        return tf.data.TFRecordDataset(paths)  # a generator would take longer to set up
+
+    def paths_and_pauses() -> Iterator[str]:
+        return (path or _PAUSE for path in files_and_pauses(dataset, split))
+
+    files = tf.data.Dataset.from_generator(
+        paths_and_pauses, output_signature=tf.TensorSpec(shape=(), dtype=tf.string)
+    )
+    files = files.filter(lambda path: path != _PAUSE).prefetch(_FILES_AHEAD)
+    return files.flat_map(tf.data.TFRecordDataset)
 
 
 def by_handler(dataset: Dataset, split: str, options: ReadingOptions) -> Any:

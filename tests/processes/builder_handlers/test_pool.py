@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ import pytest
 
 from datamill_builder.handlers.environments import Environment
 from datamill_builder.handlers.pool import HandlerPool, Opening
-from datamill_builder.handlers.process import HandlerStopped
+from datamill_builder.handlers.process import RUNNER, HandlerStopped
+from datamill_builder.handlers.spares import SPARES
 from datamill_builder.store import Store
 from tests.unit.builder.waiting import until
 
@@ -28,14 +32,31 @@ class Made:
 
 
 @pytest.fixture
-def pool(handler_python: Path, raw_root: Path, tmp_path: Path) -> HandlerPool:
+def pool(handler_python: Path, raw_root: Path, tmp_path: Path) -> Iterator[HandlerPool]:
     environments: Any = Made(handler_python)
-    return HandlerPool(environments, raw_root, Store(tmp_path / "store"), 2, 60.0)
+    pool = HandlerPool(environments, raw_root, Store(tmp_path / "store"), 2, 60.0)
+    yield pool
+    pool.stop_all()
 
 
-def opening(kind: str) -> Opening:
+def opening(kind: str, **config: Any) -> Opening:
     environment = Environment(**{**ENVIRONMENT.__dict__, "entry_point": f"trouble:{kind}"})
-    return Opening(environment, "trouble", {}, None)
+    return Opening(environment, "trouble", config, None)
+
+
+def handlers() -> dict[Path, int]:
+    """Return the handler processes of this one, by the folder that each runs in."""
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            command = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
+            if os.fsencode(RUNNER) in command:
+                found[Path("/proc", pid, "cwd").readlink()] = int(pid)
+    return found
+
+
+def no_spare_is_coming() -> bool:
+    return not any(thread.name == "spare handler" for thread in threading.enumerate())
 
 
 def test_a_handler_that_is_being_opened_ends_with_the_pool(
@@ -66,3 +87,48 @@ def test_nothing_is_opened_once_all_were_ended(pool: HandlerPool) -> None:
     pool.stop_all()
     with pytest.raises(HandlerStopped), pool.lend(opening("Trouble")):
         pytest.fail("it was lent")
+
+
+def test_who_needs_another_config_gets_a_process_that_has_begun(pool: HandlerPool) -> None:
+    with pool.lend(opening("Trouble", size=1)) as first:
+        assert first.info["config"]["size"] == 1
+        assert len(handlers()) == 1, "nothing else is begun while a handler is at work"
+    until(no_spare_is_coming)
+    begun = handlers()
+    assert len(begun) == 1 + SPARES
+    with pool.lend(opening("Trouble", size=2)) as second:
+        assert second.info["config"]["size"] == 2
+        assert second.workdir in begun and second.workdir != first.workdir
+    until(no_spare_is_coming)
+    assert len(handlers()) == 2 + SPARES, "the spare was replaced"
+    pool.stop_all()
+    assert not handlers()
+
+
+def test_a_spare_that_has_died_is_not_lent(pool: HandlerPool) -> None:
+    with pool.lend(opening("Trouble")) as first:
+        pass
+    until(no_spare_is_coming)
+    assert len(handlers()) == 1 + SPARES
+    for folder, pid in handlers().items():
+        if folder != first.workdir:
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: len(handlers()) == 1)
+    with pool.lend(opening("Trouble", size=2)) as second:
+        assert second.info["config"]["size"] == 2
+
+
+def test_what_is_one_piece_of_work_gets_no_spares(pool: HandlerPool) -> None:
+    """It may be a handler that imports TensorFlow: gigabytes, for one process at a time."""
+    with pool.lend(opening("Classic")) as opened:
+        assert opened.info["mode"] == "classic"
+    until(no_spare_is_coming)
+    assert len(handlers()) == 1
+
+
+def test_spares_that_are_being_begun_end_with_the_pool(pool: HandlerPool) -> None:
+    with pool.lend(opening("Trouble")):
+        pass
+    pool.stop_all()
+    until(no_spare_is_coming)
+    assert not handlers()

@@ -14,7 +14,11 @@ from datamill.request import canonical_json
 from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import Environment, Environments
 from datamill_builder.handlers.process import HandlerFailed, HandlerProcess, HandlerStopped
+from datamill_builder.handlers.spares import Begun, Spares
 from datamill_builder.store import ScratchFolder, Store
+
+_QUIET_SECS = 10.0
+"""Spares are begun when no handler is at work, or after so long: they would only slow it down."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,11 @@ class HandlerPool:
         self._idle = idle
         self._open_timeout_secs = open_timeout_secs
         self._memory_bytes = memory_bytes
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._waiting: list[OpenHandler] = []
         self._at_work: list[HandlerProcess] = []
         self._stopped = False
+        self._spares = Spares(self._begun_spare)
 
     @contextmanager
     def lend(
@@ -106,17 +111,18 @@ class HandlerPool:
 
     def _works(self, process: HandlerProcess) -> None:
         """Let a process be ended with the pool, whatever it is doing from now on."""
-        with self._lock:
+        with self._changed:
             self._at_work.append(process)
             if self._stopped:
                 process.stop()
 
     def _rests(self, process: HandlerProcess) -> None:
-        with self._lock:
+        with self._changed:
             self._at_work.remove(process)
+            self._changed.notify_all()
 
     def _take(self, key: bytes) -> OpenHandler | None:
-        with self._lock:
+        with self._changed:
             for handler in self._waiting:
                 if handler.key == key and handler.process.alive:
                     self._waiting.remove(handler)
@@ -125,16 +131,10 @@ class HandlerPool:
         return None
 
     def _open(self, opening: Opening) -> OpenHandler:
-        python = self._environments.python(opening.environment)
-        folder = self._store.open_scratch()
         label = f"{opening.dataset_name} {opening.environment.package_version}"
-        try:
-            if self._stopped:
-                raise HandlerStopped
-            process = HandlerProcess(python, folder.path, label, self._memory_bytes)
-        except (DatamillError, OSError):
-            folder.close()
-            raise
+        begun = self._spares.take(opening.environment) or self._begin(opening.environment, label)
+        process, folder = begun.process, begun.folder
+        process.label = label
         self._works(process)
         try:
             answer = process.call(
@@ -149,14 +149,44 @@ class HandlerPool:
             info = answers.info(answer)
         except BaseException:
             self._rests(process)
-            OpenHandler(opening.key, process, {}, folder).close()
+            begun.close()
             raise
+        if info["mode"] == "sharded":
+            self._spares.restock(opening.environment)
         # Known from here on by what its config was resolved to: that is what builds ask for.
         resolved = replace(opening, config=info["config"], raw=info["raw"])
         return OpenHandler(resolved.key, process, info, folder)
 
+    def _begin(self, environment: Environment, label: str) -> Begun:
+        python = self._environments.python(environment)
+        folder = self._store.open_scratch()
+        try:
+            if self._stopped:
+                raise HandlerStopped
+            return Begun(HandlerProcess(python, folder.path, label, self._memory_bytes), folder)
+        except (DatamillError, OSError):
+            folder.close()
+            raise
+
+    def _begun_spare(self, environment: Environment) -> Begun:
+        """Return a process that has imported its handler, begun in a quiet moment."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or not self._at_work, _QUIET_SECS)
+        spare = self._begin(environment, f"{environment.handler} {environment.package_version}")
+        self._works(spare.process)
+        try:
+            spare.process.call(
+                "load", entry_point=environment.entry_point, timeout_secs=self._open_timeout_secs
+            )
+        except BaseException:
+            spare.close()
+            raise
+        finally:
+            self._rests(spare.process)
+        return spare
+
     def _give_back(self, handler: OpenHandler) -> None:
-        with self._lock:
+        with self._changed:
             self._waiting.insert(0, handler)
             surplus, self._waiting = self._waiting[self._idle :], self._waiting[: self._idle]
         for old in surplus:
@@ -165,10 +195,12 @@ class HandlerPool:
     def stop_all(self) -> None:
         """End all processes, for good; what was under way or is begun now ends in
         `HandlerStopped`."""
-        with self._lock:
+        with self._changed:
             self._stopped = True
+            self._changed.notify_all()
             waiting, self._waiting = self._waiting, []
             at_work = list(self._at_work)
+        self._spares.stop()
         for handler in waiting:
             handler.close()
         for process in at_work:
@@ -178,3 +210,4 @@ class HandlerPool:
         """End all processes: no locks, no waiting, for a signal's handler."""
         for process in [*(handler.process for handler in self._waiting), *self._at_work]:
             process.kill()
+        self._spares.kill()

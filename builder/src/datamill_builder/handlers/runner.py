@@ -14,6 +14,7 @@ process with all that it started, whatever it is doing.
 
 | command | gives |
 | --- | --- |
+| `load` entry_point | imports the handler, so that `open` finds it there |
 | `open` entry_point, config, raw_root, raw | mode (`sharded` or `classic`), resolved config, raw |
 | `features` | `{"features", "labels"}`, or null where the handler does not say |
 | `plan` content_key, folder | per split, the items and records of `<folder>/<split>.jsonl` |
@@ -70,6 +71,10 @@ class Runner:
         self._answer = answer
         self._handler: Any = None
         self._told_at = 0.0
+
+    def load(self, entry_point: str) -> None:
+        """Import the handler's class."""
+        _load(entry_point)
 
     def open(
         self,

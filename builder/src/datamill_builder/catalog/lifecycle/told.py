@@ -16,13 +16,15 @@ from datamill_builder.catalog.lifecycle.results import (
 def planned_event(build: Row[Any], dataset_id: str) -> Planned:
     """Return the event that says what will be built."""
     recipe = json.loads(build.recipe)
+    said = json.loads(build.features) if build.features else {}
     return Planned(
         dataset_id=dataset_id,
         content_key=build.content_key,
         config=recipe["config"],
-        features=json.loads(build.features)["features"] if build.features else None,
+        features=said.get("features"),
         records=build.records_estimate or 0,
         shards=build.shards or 0,
+        splits=said.get("splits"),
     )
 
 
