@@ -211,7 +211,7 @@ def default_sources() -> tuple[str, ...]:
 
 def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:
     """Run a builder until told to stop; raise what it can't go on with."""
-    sys.setswitchinterval(0.001)  # many short turns: a hit should not wait for another thread's
+    sys.setswitchinterval(0.0001)  # many short turns: a hit should not wait for another thread's
     builder = Builder(settings, broker_url)
     stopping.at_the_second(builder.kill_children)
     builder.start()
