@@ -146,7 +146,9 @@ class _Sender(threading.Thread):
             for key, _events in self._selector.select():
                 if key.data is None:
                     self._do_as_told()
-                elif key.data.step():
+                elif key.data in self._under_way and key.data.step():
+                    # Under way still: one that was told to end a moment ago has closed its files,
+                    # and others may have got their numbers.
                     self.drop(key.data)
         for sending in list(self._under_way):
             self.drop(sending)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from datamill_notifier.senders import Senders
+from datamill_notifier.senders import Senders, Sending, _Sender
 
 BODY = os.urandom(5_000_000)
 
@@ -146,3 +146,26 @@ def test_it_stops_while_something_is_sent(file: int) -> None:
     ours.setblocking(False)
     with ours, theirs:
         asyncio.run(stop(ours))
+
+
+def test_what_was_told_to_end_is_not_sent_with_numbers_that_others_have(file: int) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    steps: list[bool] = []
+
+    class Watched(Sending):
+        def step(self) -> bool:
+            steps.append(True)
+            return super().step()
+
+    async def tell_all_at_once() -> None:
+        sending, sender = Watched(ours.fileno(), file, 0, len(BODY)), _Sender(0)
+        # It hears of all of this in one look, before it finds that the socket has room.
+        sender.call(lambda: sender.drop(sending))
+        sender.call(sender.end)
+        sender.add(sending)
+        sender.run()
+
+    with ours, theirs:
+        asyncio.run(tell_all_at_once())
+        assert not steps
