@@ -22,6 +22,7 @@ class Crowd:
     size: int
     loop: IOLoop = field(default_factory=IOLoop)
     channels: list[Any] = field(default_factory=list)
+    _turning: bool = False
 
     def connect(self) -> None:
         """Open all connections and a channel on each."""
@@ -36,7 +37,9 @@ class Crowd:
     def run_until(self, condition: Callable[[], bool], timeout_secs: float = 300.0) -> None:
         """Turn the loop until a condition holds; it is looked at after each turn."""
         deadline = time.monotonic() + timeout_secs
-        self.loop.activate_poller()
+        if not self._turning:
+            self.loop.activate_poller()
+            self._turning = True
         while not condition():
             if time.monotonic() > deadline:
                 raise TimeoutError("the crowd waited in vain")

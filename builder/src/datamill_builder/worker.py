@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from datamill_builder.recipe import Recipe
 from datamill_builder.shard_claims import ShardClaims
 from datamill_builder.shard_file import ShardFile
 from datamill_builder.slices import read_slice
+from datamill_builder.store import sync
 from datamill_builder.workbench import Workbench, opening_of
 
 log = logging.getLogger(__name__)
@@ -99,7 +101,10 @@ class ShardWorker:
                 items = read_slice(self._bench.store.plan_path(key, shard.split), shard)
                 with self._handler(recipe, run) as opened:
                     answer = self._written(claim, opened, items, temporary)
-                shard_file, skipped = answers.written(answer, temporary, items)
+                with ThreadPoolExecutor(1, thread_name_prefix="sync") as syncing:
+                    synced = syncing.submit(sync, temporary)  # while it is read
+                    shard_file, skipped = answers.written(answer, temporary, items)
+                    synced.result()
                 file = self._commit_shard(
                     claim, recipe, build, temporary, shard_file, skipped, began
                 )
