@@ -24,7 +24,7 @@ from benchmarks.measuring import Comparison, Limit, in_turns, timed
 from benchmarks.served import Served, served_archive
 from datamill.archive import MANIFEST
 from datamill.cache import Cache
-from datamill.download import Source
+from datamill.source import Source
 
 LIMIT = 0.8
 FAR_LIMIT = 3.0

@@ -17,7 +17,7 @@ from benchmarks.command import answer
 from benchmarks.measuring import Comparison, Limit, in_turns, timed
 from benchmarks.served import Served, served_archive
 from datamill.cache import Cache
-from datamill.download import Source
+from datamill.source import Source
 
 TRAINERS = 4
 AS_LONG = 1.3

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from datamill.download import Source
+from datamill.source import Source
 from datamill_builder.catalog import Catalog
 from datamill_builder.store import Store
 from tests.support.archives import PackedArchive, example, pack

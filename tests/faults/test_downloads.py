@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from datamill.download import Source, fetch
+from datamill.download import fetch
 from datamill.errors import DigestMismatch
+from datamill.source import Source
 from datamill_builder.catalog import Catalog, schema
 from datamill_builder.store import Store
 from tests.support.archives import example, pack

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from datamill.download import Source, fetch
+from datamill.download import fetch
+from datamill.source import Source
 from datamill_builder.catalog import Catalog
 from datamill_builder.store import Store
 from tests.support.archives import example, pack

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from datamill.download import Source, fetch
+from datamill.download import fetch
+from datamill.source import Source
 from datamill_builder.catalog import Catalog
 from datamill_builder.catalog.states import TaskKind, TaskState
 from datamill_builder.handlers.wheels import file_sha256

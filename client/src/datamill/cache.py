@@ -27,9 +27,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from datamill.archive import MANIFEST, ArchivePart, Manifest
-from datamill.download import ProgressCallback, Source, fetch, fetch_into
 from datamill.errors import ArchiveError, DecodeError, DownloadError, SettingsError
 from datamill.events import Ready, decode_event
+from datamill.source import ProgressCallback, Source
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,8 @@ class Cache:
     def _receive(
         self, source: Source, folder: Path, content_key: str, progress: ProgressCallback | None
     ) -> None:
+        from datamill.download import fetch_into  # loaded where there is something to fetch
+
         with ArchivePart(folder, source.bytes) as part:
             fetch_into(source, part, progress, self._streams)
             try:
@@ -117,6 +119,8 @@ class Cache:
 
     def obtain_shard(self, content_key: str, index: int, source: Source) -> Path:
         """Return one shard's file, downloaded if it is not here. Raises `DownloadError`."""
+        from datamill.download import fetch
+
         entry = self._early / content_key
         path = entry / _FILES / f"{index:05d}-{source.sha256}.tfrecord"
         _hold_new(entry)

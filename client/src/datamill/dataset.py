@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from datamill.ahead import BuildProgress, build_progress
 from datamill.archive import MANIFEST, Manifest
 from datamill.cache import Cache
-from datamill.download import ProgressCallback, Source
 from datamill.environment import settings_in_force
 from datamill.errors import Gone, NotCached, RequestFailed, ServiceUnavailable, WaitTimeout
 from datamill.events import Event, Ready
@@ -23,6 +22,7 @@ from datamill.request import Request
 from datamill.runfile import Service, find_service
 from datamill.session import PATIENCE_SECS
 from datamill.sessions import session_for
+from datamill.source import ProgressCallback, Source
 from datamill.tracker import Tracker
 
 if TYPE_CHECKING:

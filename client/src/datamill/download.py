@@ -8,8 +8,6 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
@@ -19,11 +17,9 @@ from datamill.broker import backoff
 from datamill.errors import DatamillError, DigestMismatch, DownloadError, Gone, first_line
 from datamill.part import FilePart, Part, unwritable
 from datamill.pieces import CONTENT_RANGE, NoRanges, Pieces
+from datamill.source import ProgressCallback, Source
 
 log = logging.getLogger(__name__)
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with the bytes that are here and the bytes that there will be. It may raise."""
 
 _SOCKET_TIMEOUT_SECS = 30.0
 _FRUITLESS_ATTEMPTS = 6
@@ -38,18 +34,6 @@ _QUICK_SECS, _SLOW_SECS = 0.01, 1.0
 """Where the first bytes take less, one connection will do; where more, the link is slow."""
 _GONE = (404, 410)
 _WORTH_RETRYING = (408, 425, 429, 500, 502, 503, 504)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file on a server: where it can be had, how large it is, its SHA-256 in hex.
-
-    All addresses mean the same file; they are tried in turn.
-    """
-
-    urls: Sequence[str]
-    bytes: int
-    sha256: str
 
 
 def fetch(source: Source, path: Path, progress: ProgressCallback | None = None) -> None:

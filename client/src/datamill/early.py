@@ -14,11 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datamill.archive import FEATURES
-from datamill.download import Source
 from datamill.errors import DatamillError, Gone, NotCached, RequestFailed, ServiceUnavailable
 from datamill.events import ShardDone
-from datamill.http_session import feed
-from datamill.http_state import fetch_state
+from datamill.source import Source
 
 if TYPE_CHECKING:
     from datamill.archive.manifest import ManifestShard
@@ -211,6 +209,9 @@ def _waits(dataset: Dataset, condition: Callable[[], bool]) -> Iterator[None]:
 
 
 def _look(dataset: Dataset) -> None:
+    from datamill.http_session import feed
+    from datamill.http_state import fetch_state
+
     http_url = dataset.http_url or _server_of(dataset.tracker.shards)
     if http_url is None:
         return

@@ -6,9 +6,7 @@ import atexit
 import os
 import threading
 
-from datamill.broker_session import BrokerSession
 from datamill.environment import settings_in_force
-from datamill.http_session import HttpSession
 from datamill.runfile import Service, find_service
 from datamill.session import Session
 from datamill.subscription import Subscription, checked
@@ -29,8 +27,13 @@ def session_for(service: Service) -> Session:
 
 
 def _open(service: Service) -> Session:
+    # What each needs is loaded with it: a training should not wait for what it does not use.
     if service.broker_url:
+        from datamill.broker_session import BrokerSession
+
         return BrokerSession(service.broker_url, service.http_url)
+    from datamill.http_session import HttpSession
+
     assert service.http_url
     return HttpSession(service.http_url)
 

@@ -15,8 +15,8 @@ import pytest
 
 from datamill.archive import MANIFEST
 from datamill.cache import Cache
-from datamill.download import Source
 from datamill.errors import ArchiveError, DownloadError, SettingsError
+from datamill.source import Source
 from tests.support.archives import CONTENT_KEY, PackedArchive, example, pack
 from tests.support.file_server import FileServer
 
@@ -49,7 +49,7 @@ def run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(code: str, root: Path, source: Source) -> subprocess.Popen[str]:
         prelude = (
             "import sys; from pathlib import Path\n"
-            "from datamill.cache import Cache; from datamill.download import Source\n"
+            "from datamill.cache import Cache; from datamill.source import Source\n"
             f"cache = Cache(Path({str(root)!r}), {UNLIMITED})\n"
             f"source = Source({source.urls!r}, {source.bytes}, {source.sha256!r})\n"
         )

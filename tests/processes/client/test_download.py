@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from datamill import download, pieces
-from datamill.download import Source, fetch
+from datamill.download import fetch
 from datamill.errors import DigestMismatch, DownloadError, Gone, WaitTimeout
 from datamill.part import FilePart
+from datamill.source import Source
 from tests.support.file_server import FileServer
 
 BODY = os.urandom(3_000_000)

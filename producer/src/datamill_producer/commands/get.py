@@ -68,9 +68,9 @@ def _obtain(settings: Settings, given: str) -> tuple[str, Path]:
 
 def _download(cache: object, service: Service, document: Document) -> Path:
     from datamill.cache import Cache
-    from datamill.download import Source
     from datamill.events import Ready
     from datamill.progress import progress_view
+    from datamill.source import Source
 
     assert isinstance(cache, Cache)
     if document["ready"] is None:
