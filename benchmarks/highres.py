@@ -19,7 +19,7 @@ from benchmarks.photographs import BareLoop, link_classes
 from benchmarks.service import cores, service
 
 LIMIT = 2.0
-PHOTOGRAPHS = 580
+PHOTOGRAPHS = 522
 CONFIG = {"image_size": [224, 224]}
 
 

@@ -44,6 +44,12 @@ Mode = Literal["RGB", "L"]
 
 _BACKGROUNDS: dict[Mode, int] = {"RGB": 255, "L": 0}
 _FLAGS: dict[Mode, int] = {"RGB": cv2.IMREAD_COLOR_BGR, "L": cv2.IMREAD_GRAYSCALE}
+_REDUCTIONS = {
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
 _ROWS_AT_ONCE = 64
@@ -92,7 +98,7 @@ def _decode(data: bytes, max_pixels: int, mode: Mode, reducible: Reducible | Non
     if image.format == "JPEG" and image.mode in ("RGB", "L") and _is_whole_jpeg(data):
         size = (image.height, image.width)
         return _decode_jpeg(data, size, orientation_of(image), mode, reducible)
-    return _decode_with_pillow(image, mode)
+    return _decode_with_pillow(image, mode, reducible)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -126,9 +132,9 @@ def _decode_jpeg(
     data: bytes, size: Size, orientation: int, mode: Mode, reducible: Reducible | None
 ) -> Decoded:
     """Decode with OpenCV, which does it as Pillow does, and faster."""
-    if orientation not in KEEPS_SIDES:
-        size = (size[1], size[0])
-    flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION | _reduction(size, reducible)
+    size = _upright(size, orientation)
+    reduction = _REDUCTIONS[_divisor(size, reducible)]
+    flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION | reduction
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -140,39 +146,52 @@ def _decode_jpeg(
     return Decoded(turn_upright(pixels, orientation), size)
 
 
-def _reduction(size: Size, reducible: Reducible | None) -> int:
-    """Return OpenCV's flag for the largest reduction that is allowed, or 0."""
+def _upright(size: Size, orientation: int) -> Size:
+    return size if orientation in KEEPS_SIDES else (size[1], size[0])
+
+
+def _divisor(size: Size, reducible: Reducible | None) -> int:
+    """Return by how much a JPEG's sides may be divided at most: 8, 4, 2 or 1."""
     if reducible is None:
-        return 0
-    for divisor, flag in (
-        (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
-        (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
-        (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
-    ):
+        return 1
+    for divisor in (8, 4, 2):
         divides = not any(side % divisor for side in size)
         large = all(
             side // divisor >= least for side, least in zip(size, reducible.at_least, strict=True)
         )
         if large and (divides or not reducible.exact):
-            return int(flag)
-    return 0
+            return divisor
+    return 1
 
 
-def _decode_with_pillow(image: Image.Image, mode: Mode) -> Decoded:
+def _decode_with_pillow(image: Image.Image, mode: Mode, reducible: Reducible | None) -> Decoded:
     try:
         with warnings.catch_warnings(), without_pillow_limit():
             warnings.simplefilter("ignore")
+            size = _set_reduction(image, reducible)
             # Before its EXIF is asked for: Pillow loads a PNG for that, and a second load of a
             # broken one succeeds.
             image.load()
             # Pillow turns TIFFs upright itself.
-            orientation = 1 if image.format == "TIFF" else orientation_of(image)
+            orientation = UPRIGHT if image.format == "TIFF" else orientation_of(image)
             pixels = _in_bands(image, mode)
             image.close()  # its pixels too: two images at a time are enough
             pixels = turn_upright(pixels, orientation)
     except _BROKEN as error:
         raise BadItemError(f"it can't be decoded ({error})") from error
-    return Decoded(pixels, (pixels.shape[0], pixels.shape[1]))
+    return Decoded(pixels, size or (pixels.shape[0], pixels.shape[1]))
+
+
+def _set_reduction(image: Image.Image, reducible: Reducible | None) -> Size | None:
+    """Have a JPEG decoded reduced, as far as it may be; return its upright size then."""
+    if image.format not in ("JPEG", "MPO"):
+        return None
+    size = _upright((image.height, image.width), orientation_of(image))
+    divisor = _divisor(size, reducible)
+    if divisor == 1:
+        return None
+    image.draft(None, (image.width // divisor, image.height // divisor))
+    return size
 
 
 def _in_bands(image: Image.Image, mode: Mode) -> Pixels:

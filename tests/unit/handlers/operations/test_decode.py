@@ -227,6 +227,22 @@ def test_a_reduced_picture_shows_the_same():
     assert np.abs(reduced - photo(40, 60)).max() < 12
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_first_of_several_pictures_may_come_reduced_too(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photos = [Image.fromarray(photo(323, 485)), Image.fromarray(photo(50, 40))]
+    data = saved(photos[0], "MPO", append_images=photos[1:], save_all=True, quality=98, exif=exif)
+    sides = {1: (323, 485), 6: (485, 323)}[orientation]
+    decoded = decode_color(data, LIMIT, Reducible((40, 40), exact=False))
+    assert decoded.size == sides
+    assert decoded.pixels.shape[:2] == tuple(-(-side // 8) for side in sides)
+    whole = decode_color(data, LIMIT, Reducible((40, 40)))
+    assert whole.pixels.shape[:2] == whole.size == sides, "its sides do not divide"
+    smaller = cv2.resize(whole.pixels, decoded.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(decoded.pixels.astype(int) - smaller).max() < 14
+
+
 def test_sides_that_do_not_divide_are_not_reduced():
     decoded = decode_color(encoded_as(photo(321, 480), "JPEG"), LIMIT, Reducible((10, 10)))
     assert decoded.pixels.shape[:2] == (321, 480)
