@@ -22,7 +22,7 @@ _OURS, _PEER, _MISSED = "#2a6f97", "#b8b8b8", "#bc4b51"
 def overview(questions: list[dict[str, Any]], path: Path) -> None:
     """Every score as a share of its limit: right of the line is better than it has to be."""
     figures = [figure for question in questions for figure in question["figures"]][::-1]
-    fig, axes = plt.subplots(figsize=(10, 0.32 * len(figures) + 1.4))
+    fig, axes = plt.subplots(figsize=(12, 0.28 * len(figures) + 1.4))
     for place, figure in enumerate(figures):
         margins = [_margin(score, figure) for score in figure["scores"]]
         middle = _margin(figure["score"], figure)
@@ -31,7 +31,9 @@ def overview(questions: list[dict[str, Any]], path: Path) -> None:
         axes.plot(middle, place, "o", color=colour)
     axes.axvline(1, color="black", lw=1)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(figures)), [figure["question"] for figure in figures], fontsize=8)
+    axes.margins(y=0.01)
+    names = [", beside ".join(filter(None, (f["question"], f["peer_name"]))) for f in figures]
+    axes.set_yticks(range(len(figures)), names, fontsize=8)
     axes.set_xlabel("how far beyond its limit, times (1: just reached; left: not reached)")
     axes.grid(axis="x", alpha=0.3)
     _save(fig, path)

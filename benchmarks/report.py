@@ -84,10 +84,10 @@ def _number(value: float) -> str:
 
 def _section(question: Question, figures: list[dict[str, Any]], plotted: bool) -> str:
     picture = f"\n![{question.title}](benchmarks/{question.name}.png)\n" if plotted else ""
-    notes = "".join(
-        f"\n{figure['question']}: {figure['note']}\n" for figure in figures if figure["note"]
-    )
-    return f"\n## {question.title}\n\n`benchmarks/{question.name}.py`\n{notes}{picture}"
+    told = dict.fromkeys(f"{each['question']}: {each['note']}" for each in figures if each["note"])
+    notes = "".join(f"\n{note}\n" for note in told)
+    missed = "" if all(figure["reached"] for figure in figures) else f"\n{question.shortfall}\n"
+    return f"\n## {question.title}\n\n`benchmarks/{question.name}.py`\n{notes}{missed}{picture}"
 
 
 def _machine() -> Iterator[str]:
