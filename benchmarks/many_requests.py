@@ -25,6 +25,7 @@ from tests.support.toy import make_toy, write_items
 
 LIMIT = 1.5
 CONNECTIONS, EACH = 100, 100
+LONGEST_SECS = 300.0
 
 
 def measure(rounds: int) -> list[Comparison]:
@@ -73,11 +74,13 @@ def measure(rounds: int) -> list[Comparison]:
 
 def _until_logged(catalog: Catalog, dataset_id: str) -> None:
     logged = select(func.count()).where(schema.requests.c.dataset_id == dataset_id)
-    while True:
+    deadline = time.monotonic() + LONGEST_SECS
+    while time.monotonic() < deadline:
         with catalog.read() as connection:
             if connection.scalar(logged) == CONNECTIONS * EACH:
                 return
         time.sleep(0.01)
+    raise TimeoutError("requests that were confirmed are not in the catalog")
 
 
 if __name__ == "__main__":

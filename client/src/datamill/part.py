@@ -11,6 +11,7 @@ import hashlib
 import os
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,7 @@ _BUFFERS = 8
 """So much may have come and been written, and not been hashed."""
 
 
-class Part:
+class Part(ABC):
     """What a download writes to; use it in a `with`. Subclasses say where the bytes go."""
 
     def __init__(self, total: int) -> None:
@@ -101,26 +102,29 @@ class Part:
         self._close()
         self._digest.stop()
 
+    @abstractmethod
     def discard(self) -> None:
         """Remove what has come, for good."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sync(self) -> None:
         """Make the content survive a power cut."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _kept(self) -> Iterator[bytes]:
         """Yield what an earlier download left, to go on behind it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _append(self, chunk: memoryview) -> None:
-        raise NotImplementedError
+        """Write what comes next."""
 
+    @abstractmethod
     def _clear(self) -> None:
-        raise NotImplementedError
+        """Forget what is here, to begin anew."""
 
+    @abstractmethod
     def _close(self) -> None:
-        raise NotImplementedError
+        """Let go of what is open."""
 
 
 class FilePart(Part):

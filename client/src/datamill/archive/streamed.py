@@ -24,7 +24,7 @@ from typing import Any
 
 from datamill.archive.layout import is_entry_name
 from datamill.archive.manifest import Manifest
-from datamill.archive.unpack import Limits, finish_unpacking
+from datamill.archive.unpack import Limits, finish_unpacking, sync_path
 from datamill.part import BUFFER_BYTES, Part, write_all
 from datamill.reserving import reserve
 
@@ -156,7 +156,7 @@ class ArchivePart(Part):
         os.close(self._entry)
         self._entry = -1
         path = self._folder / next(reversed(self._layout.entries))
-        self._synced.append(self._syncing.submit(_sync, path))
+        self._synced.append(self._syncing.submit(sync_path, path))
 
     def _kept(self) -> Iterator[bytes]:
         """Yield the archive from its beginning, as far as its files go."""
@@ -237,7 +237,7 @@ class ArchivePart(Part):
             }
             manifest = finish_unpacking(file, self._folder, Limits(), content_key, places)
         (self._folder / REST).unlink()
-        _sync(self._folder)
+        sync_path(self._folder)
         return manifest
 
 
@@ -287,11 +287,3 @@ class _Joined(io.RawIOBase):
             raise EOFError(f"{piece.file} is shorter than it was")
         self._position += count
         return count
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -114,7 +114,7 @@ def _unpack(
             digest = _copy(opened, info, folder / name)
             if name in shards and digest != shards[name].sha256:
                 raise ArchiveError(f"{name}: its SHA-256 is not what manifest.json says")
-    _sync_folder(folder)
+    sync_path(folder)
     return manifest
 
 
@@ -277,8 +277,9 @@ def _chunks(source: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
