@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks.measuring import ROUNDS, Comparison
+from benchmarks.measuring import ROUNDS, CannotMeasure, Comparison
 
 
 def answer(doc: str | None, measure: Callable[[int], Sequence[Comparison]]) -> NoReturn:
@@ -18,7 +18,10 @@ def answer(doc: str | None, measure: Callable[[int], Sequence[Comparison]]) -> N
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
     parser.add_argument("--json", type=Path, help="a file that gets the figures as well")
     arguments = parser.parse_args()
-    comparisons = measure(arguments.rounds)
+    try:
+        comparisons = measure(arguments.rounds)
+    except CannotMeasure as error:
+        sys.exit(f"not measured: {error}")
     for comparison in comparisons:
         print(comparison.line(), flush=True)
     if arguments.json:

@@ -12,6 +12,10 @@ from typing import Any
 ROUNDS = 5
 
 
+class CannotMeasure(Exception):
+    """Something is missing that a question needs."""
+
+
 @dataclass(frozen=True)
 class Limit:
     """What a figure has to reach beside its peer's."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.measuring import CannotMeasure
 from datamill_producer.rabbitmq.apt import Apt
 from datamill_producer.rabbitmq.errors import NoRabbitMQ
 
@@ -49,7 +50,7 @@ http {{
 """
 
 
-class NoNginx(Exception):
+class NoNginx(CannotMeasure):
     """nginx is not here and can't be fetched."""
 
 

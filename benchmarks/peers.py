@@ -27,7 +27,7 @@ from pathlib import Path
 
 from benchmarks.building import Builds
 from benchmarks.command import answer
-from benchmarks.measuring import Comparison, Limit, in_turns, timed
+from benchmarks.measuring import CannotMeasure, Comparison, Limit, in_turns, timed
 from benchmarks.photographs import link_classes
 from benchmarks.service import cores, service
 from datamill_builder.handlers.runner import NICENESS
@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".cache" / "peers" / "bin" / "python"
 
 
-class NotSetUp(Exception):
+class NotSetUp(CannotMeasure):
     """The environment of the peers is not there."""
 
 

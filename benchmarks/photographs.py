@@ -12,13 +12,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.measuring import CannotMeasure
+
 Loop = Callable[[Path], object]
 
 _SMALL_ONES = 100
 """So many different ones: a file system has a limit of links to each."""
 
 
-class NoPhotographs(Exception):
+class NoPhotographs(CannotMeasure):
     """There is no folder of photographs."""
 
 
