@@ -37,6 +37,7 @@ KINDS: dict[str, tuple[dict[str, Any], int]] = {
 """What is asked for, and of how many photographs that takes two cores a minute."""
 
 _LOOK_SECS = 0.2
+_LONGEST_SECS = 60.0
 
 
 def measure(rounds: int, kinds: tuple[str, ...] = tuple(KINDS)) -> list[Comparison]:
@@ -93,8 +94,9 @@ def _cancel(running: Running, dataset_id: str) -> None:
     with catalog.write() as change:
         assert lifecycle.cancel(change, dataset_id)
     catalog.close()
-    before = -1
+    before, deadline = -1, time.monotonic() + _LONGEST_SECS
     while (now := _ticks_of_children(running)) != before:
+        assert time.monotonic() < deadline, "the cancelled build goes on"
         before = now
         time.sleep(_LOOK_SECS)
 
