@@ -44,14 +44,16 @@ def opening(kind: str, **config: Any) -> Opening:
     return Opening(environment, "trouble", config, None)
 
 
-def handlers() -> dict[Path, int]:
-    """Return the handler processes of this one, by the folder that each runs in."""
+def handlers_in(folder: Path) -> dict[Path, int]:
+    """Return the handler processes that this one began in `folder`, by where each runs."""
     found = {}
     for task in Path("/proc/self/task").iterdir():
         for pid in (task / "children").read_text().split():
             command = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
             if os.fsencode(RUNNER) in command:
-                found[Path("/proc", pid, "cwd").readlink()] = int(pid)
+                runs_in = Path("/proc", pid, "cwd").readlink()
+                if runs_in.is_relative_to(folder):
+                    found[runs_in] = int(pid)
     return found
 
 
@@ -89,46 +91,49 @@ def test_nothing_is_opened_once_all_were_ended(pool: HandlerPool) -> None:
         pytest.fail("it was lent")
 
 
-def test_who_needs_another_config_gets_a_process_that_has_begun(pool: HandlerPool) -> None:
+def test_who_needs_another_config_gets_a_process_that_has_begun(
+    pool: HandlerPool, tmp_path: Path
+) -> None:
     with pool.lend(opening("Trouble", size=1)) as first:
         assert first.info["config"]["size"] == 1
-        assert len(handlers()) == 1, "nothing else is begun while a handler is at work"
+        assert len(handlers_in(tmp_path)) == 1, "nothing else is begun while a handler is at work"
     until(no_spare_is_coming)
-    begun = handlers()
+    begun = handlers_in(tmp_path)
     assert len(begun) == 1 + SPARES
     with pool.lend(opening("Trouble", size=2)) as second:
         assert second.info["config"]["size"] == 2
         assert second.workdir in begun and second.workdir != first.workdir
     until(no_spare_is_coming)
-    assert len(handlers()) == 2 + SPARES, "the spare was replaced"
+    assert len(handlers_in(tmp_path)) == 2 + SPARES, "the spare was replaced"
     pool.stop_all()
-    assert not handlers()
+    assert not handlers_in(tmp_path)
 
 
-def test_a_spare_that_has_died_is_not_lent(pool: HandlerPool) -> None:
+def test_a_spare_that_has_died_is_not_lent(pool: HandlerPool, tmp_path: Path) -> None:
     with pool.lend(opening("Trouble")) as first:
         pass
     until(no_spare_is_coming)
-    assert len(handlers()) == 1 + SPARES
-    for folder, pid in handlers().items():
+    assert len(handlers_in(tmp_path)) == 1 + SPARES
+    for folder, pid in handlers_in(tmp_path).items():
         if folder != first.workdir:
             os.kill(pid, signal.SIGKILL)
-    until(lambda: len(handlers()) == 1)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert len(handlers_in(tmp_path)) == 1
     with pool.lend(opening("Trouble", size=2)) as second:
         assert second.info["config"]["size"] == 2
 
 
-def test_what_is_one_piece_of_work_gets_no_spares(pool: HandlerPool) -> None:
+def test_what_is_one_piece_of_work_gets_no_spares(pool: HandlerPool, tmp_path: Path) -> None:
     """It may be a handler that imports TensorFlow: gigabytes, for one process at a time."""
     with pool.lend(opening("Classic")) as opened:
         assert opened.info["mode"] == "classic"
     until(no_spare_is_coming)
-    assert len(handlers()) == 1
+    assert len(handlers_in(tmp_path)) == 1
 
 
-def test_spares_that_are_being_begun_end_with_the_pool(pool: HandlerPool) -> None:
+def test_spares_that_are_being_begun_end_with_the_pool(pool: HandlerPool, tmp_path: Path) -> None:
     with pool.lend(opening("Trouble")):
         pass
     pool.stop_all()
     until(no_spare_is_coming)
-    assert not handlers()
+    assert not handlers_in(tmp_path)
