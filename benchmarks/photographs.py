@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import cv2
@@ -42,21 +43,18 @@ def photographs(kind: str = "photos") -> list[Path]:
 
 
 def link_classes(target: Path, count: int, kind: str = "photos", classes: int = 2) -> list[Path]:
-    """Lay out `count` photographs as `<class>/<number>.jpg`, links to those that there are."""
-    there, links = photographs(kind), []
-    for number in range(count):
-        folder = target / f"class{number % classes}"
-        folder.mkdir(parents=True, exist_ok=True)
-        links.append(folder / f"{number:07d}.jpg")
-        links[-1].symlink_to(there[number % len(there)])
-    return links
+    """Lay out `count` photographs as `<class>/<number>.jpg`.
+
+    They are hard links, as a folder of photographs has no symbolic ones, to copies of those that
+    there are in `<target>-sources`, on the same file system.
+    """
+    sources = target.with_name(f"{target.name}-sources")
+    sources.mkdir(parents=True)
+    return _linked(target, count, [copy(path, sources) for path in photographs(kind)], classes)
 
 
 def link_small(target: Path, count: int, side: int, classes: int = 2) -> None:
-    """Lay out `count` photographs, reduced to `side` by `side` pixels, as `link_classes` does.
-
-    They are links to some of them in `<target>-sources`, on the same file system.
-    """
+    """Lay out `count` photographs, reduced to `side` by `side` pixels, as `link_classes` does."""
     sources, made = target.with_name(f"{target.name}-sources"), []
     sources.mkdir(parents=True)
     for photograph in photographs()[:_SMALL_ONES]:
@@ -64,11 +62,17 @@ def link_small(target: Path, count: int, side: int, classes: int = 2) -> None:
         assert pixels is not None
         made.append(sources / photograph.name)
         cv2.imwrite(str(made[-1]), cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA))
+    _linked(target, count, made, classes)
+
+
+def _linked(target: Path, count: int, sources: list[Path], classes: int) -> list[Path]:
+    links = []
     for number in range(classes):
         (target / f"class{number}").mkdir(parents=True)
     for number in range(count):
-        link = target / f"class{number % classes}" / f"{number:07d}.jpg"
-        link.hardlink_to(made[number % len(made)])
+        links.append(target / f"class{number % classes}" / f"{number:07d}.jpg")
+        links[-1].hardlink_to(sources[number % len(sources)])
+    return links
 
 
 def published_example(path: Path) -> bytes:

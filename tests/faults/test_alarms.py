@@ -259,7 +259,7 @@ def _ask_in_the_catalog(builder: BuilderProcess) -> str:
     request = Request.of("toy", "1.0.0", {})
     catalog = builder.catalog
     with catalog.write() as change:
-        lifecycle.log_request(change, str(uuid.uuid4()), request.dataset_id)
+        lifecycle.log_requests(change, [str(uuid.uuid4())], request.dataset_id)
         lifecycle.accept_new(change, request)
         lifecycle.wait_for(change, request.dataset_id, 1)
     catalog.close()

@@ -51,7 +51,7 @@ class Steps:
 
     def accepted(self) -> Steps:
         with self.catalog.write() as change:
-            lifecycle.log_request(change, str(uuid.uuid4()), self.dataset_id)
+            lifecycle.log_requests(change, [str(uuid.uuid4())], self.dataset_id)
             lifecycle.accept_new(change, self.request)
             lifecycle.wait_for(change, self.dataset_id, 1)
         return self

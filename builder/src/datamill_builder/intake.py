@@ -57,16 +57,16 @@ class Intake:
         messages: dict[str, list[str]] = defaultdict(list)
         refused: list[DecodeError] = []
         verdicts = []
+        # Many trainers send the same bytes at the same moment: those are read once.
+        read = {key: _received(*key) for key in {(it.body, it.routing_key) for it in batch}}
         for delivery in batch:
-            try:
-                request = Request.received(delivery.body, delivery.routing_key)
-            except DecodeError as error:
-                refused.append(error)
-                verdicts.append(False)
+            request = read[delivery.body, delivery.routing_key]
+            verdicts.append(isinstance(request, Request))
+            if isinstance(request, DecodeError):
+                refused.append(request)
                 continue
             requests[request.dataset_id] = request
             messages[request.dataset_id].append(_message_id(delivery))
-            verdicts.append(True)
         public_url = self._address()
         failpoint("intake.received")
         with self._catalog.write() as change:
@@ -101,9 +101,7 @@ class Intake:
         known = lifecycle.hold_dataset(change, dataset_id)
         new = known is None and lifecycle.accept_new(change, request)
         # Somebody who waits asks again under the same message id: answered, but counted once.
-        fresh = sum(
-            lifecycle.log_request(change, message_id, dataset_id) for message_id in message_ids
-        )
+        fresh = lifecycle.log_requests(change, message_ids, dataset_id)
         if new:
             log.info("%s: new request for %s", dataset_id[:12], request.dataset_name)
             lifecycle.wait_for(change, dataset_id, fresh)
@@ -138,6 +136,13 @@ class Intake:
             return False
         self._look_at(dataset.raw_marks)
         return unchanged(dataset.raw_marks)
+
+
+def _received(body: bytes, routing_key: str) -> Request | DecodeError:
+    try:
+        return Request.received(body, routing_key)
+    except DecodeError as error:
+        return error
 
 
 def _message_id(delivery: Delivery) -> str:

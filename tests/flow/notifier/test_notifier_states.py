@@ -277,7 +277,7 @@ def test_the_log_of_requests(
     ready, failed = steps(dataset_name=name).ready(), steps(dataset_name=name)
     failed.accepted().refused("no")
     with catalog.write() as change:
-        lifecycle.log_request(change, "asked-again", ready.dataset_id)
+        lifecycle.log_requests(change, ["asked-again"], ready.dataset_id)
 
     def log(query: str) -> list[Any]:
         answer = notifier.admin(f"/admin/requests?dataset_name={name}&{query}")

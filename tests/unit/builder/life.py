@@ -43,7 +43,7 @@ class Life:
 
     def accept(self, asked: Request, message_id: str = "m1") -> str:
         with self.catalog.write() as change:
-            lifecycle.log_request(change, message_id, asked.dataset_id)
+            lifecycle.log_requests(change, [message_id], asked.dataset_id)
             lifecycle.accept_new(change, asked)
             lifecycle.wait_for(change, asked.dataset_id, 1)
         return asked.dataset_id

@@ -15,6 +15,12 @@ def insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> boo
     return connection.execute(statement, row).first() is not None
 
 
+def insert_all_new(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> int:
+    """Insert those rows whose keys are not there yet; return how many were inserted."""
+    statement = _insert_new(connection.dialect.name, table)
+    return len(connection.execute(statement, rows).all())
+
+
 @lru_cache(maxsize=100)
 def _insert_new(dialect: str, table: Table) -> Executable:
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from datamill.events import Reason
-from datamill_builder.catalog import Catalog, lifecycle, tasks
+from datamill_builder.catalog import Catalog, lifecycle, schema, tasks
 from datamill_builder.catalog.lifecycle import Failure, PlannedShard, ShardResult
 from datamill_builder.catalog.moves import ImpossibleTransition
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind, TaskState
@@ -39,9 +40,19 @@ def test_a_new_request_is_accepted_and_its_resolving_is_woken(life: Life) -> Non
 
 def test_a_message_is_logged_once(catalog: Catalog) -> None:
     with catalog.write() as change:
-        assert lifecycle.log_request(change, "m", "d" * 64)
-        assert not lifecycle.log_request(change, "m", "d" * 64)
-        assert lifecycle.log_request(change, "n", "d" * 64)
+        assert lifecycle.log_requests(change, ["m"], "d" * 64) == 1
+        assert lifecycle.log_requests(change, ["m"], "d" * 64) == 0
+        assert lifecycle.log_requests(change, ["n", "m", "o", "n"], "d" * 64) == 2
+    with catalog.read() as connection:
+        logged = connection.execute(select(schema.requests.c.message_id)).scalars()
+        assert sorted(logged) == ["m", "n", "o"]
+
+
+def test_so_many_messages_at_once_that_they_need_several_statements(catalog: Catalog) -> None:
+    ids = [f"m{number}" for number in range(2500)]
+    with catalog.write() as change:
+        assert lifecycle.log_requests(change, ids[:100], "d" * 64) == 100
+        assert lifecycle.log_requests(change, ids, "d" * 64) == 2400
 
 
 def test_builds_that_come_first_are_counted(life: Life) -> None:

@@ -33,7 +33,7 @@ from datamill_builder.catalog.lifecycle.requested import (
     answer_failed,
     answer_ready,
     forget_marks,
-    log_request,
+    log_requests,
     resolve_again,
     wait_for,
 )
@@ -80,7 +80,7 @@ __all__ = [
     "hold_aliases",
     "hold_build",
     "hold_dataset",
-    "log_request",
+    "log_requests",
     "mark_archive",
     "pack_done",
     "pack_found_damage",

@@ -22,7 +22,7 @@ from datamill_builder.catalog.lifecycle.results import (
 )
 from datamill_builder.catalog.lifecycle.told import failed_event, planned_event, ready_event
 from datamill_builder.catalog.outbox import tell
-from datamill_builder.catalog.rows import insert_new
+from datamill_builder.catalog.rows import insert_all_new, insert_new
 from datamill_builder.catalog.schema import datasets, requests
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind
 
@@ -39,10 +39,14 @@ _ANSWERED = (
 )
 
 
-def log_request(change: Transaction, message_id: str, dataset_id: str) -> bool:
-    """Write an accepted request into the log; return whether it was not there yet."""
-    row = {"message_id": message_id, "dataset_id": dataset_id, "accepted_at": time.time()}
-    return insert_new(change.connection, requests, row)
+def log_requests(change: Transaction, message_ids: list[str], dataset_id: str) -> int:
+    """Write accepted requests for one dataset into the log; return how many were not there yet."""
+    moment = time.time()
+    rows = [
+        {"message_id": message_id, "dataset_id": dataset_id, "accepted_at": moment}
+        for message_id in message_ids
+    ]
+    return insert_all_new(change.connection, requests, rows)
 
 
 def accept_new(change: Transaction, request: Request) -> bool:
