@@ -50,7 +50,8 @@ def link_classes(target: Path, count: int, kind: str = "photos", classes: int = 
     """
     sources = target.with_name(f"{target.name}-sources")
     sources.mkdir(parents=True)
-    return _linked(target, count, [copy(path, sources) for path in photographs(kind)], classes)
+    copies = [Path(copy(path, sources)) for path in photographs(kind)]
+    return _linked(target, count, copies, classes)
 
 
 def link_small(target: Path, count: int, side: int, classes: int = 2) -> None:

@@ -168,7 +168,8 @@ class ShardWorker:
         """Fail the build as soon as too many source items are bad, under the shard's fence."""
         key = build.content_key
         try:
-            check_bad_share(recipe, build.items, lifecycle.find_shards(change.connection, key))
+            bad = lifecycle.skipping_shards(change.connection, key)
+            check_bad_share(recipe, build.items, bad)
         except TooManyBadItems as error:
             log.warning("%s: %s", key[:12], error)
             lifecycle.build_failed(change, key, Failure(Reason.BAD_DATA, str(error)))

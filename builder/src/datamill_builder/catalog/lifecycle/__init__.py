@@ -16,6 +16,7 @@ from datamill_builder.catalog.lifecycle.find import (
     hold_build,
     hold_dataset,
     public_url,
+    skipping_shards,
 )
 from datamill_builder.catalog.lifecycle.making import (
     classic_done,
@@ -74,6 +75,7 @@ __all__ = [
     "find_dataset",
     "find_shard",
     "find_shards",
+    "skipping_shards",
     "finished",
     "forget_marks",
     "forget_shards",

@@ -16,6 +16,11 @@ _BUILD = select(builds).where(builds.c.content_key == bindparam("content_key"))
 _SHARD = select(shards).where(
     shards.c.content_key == bindparam("content_key"), shards.c.number == bindparam("number")
 )
+_SKIPPING_SHARDS = (
+    select(shards.c.skipped)
+    .where(shards.c.content_key == bindparam("content_key"), shards.c.skipped.is_not(None))
+    .order_by(shards.c.number)
+)
 _ALIASES = (
     select(datasets.c.dataset_id)
     .where(datasets.c.content_key == bindparam("content_key"))
@@ -79,6 +84,11 @@ def find_shards(connection: Connection, content_key: str) -> list[Row[Any]]:
         select(shards).where(shards.c.content_key == content_key).order_by(shards.c.number)
     )
     return list(rows)
+
+
+def skipping_shards(connection: Connection, content_key: str) -> list[Row[Any]]:
+    """Return `skipped` of those shards of a build, in order, that lack source items."""
+    return list(connection.execute(_SKIPPING_SHARDS, {"content_key": content_key}))
 
 
 def find_shard(connection: Connection, content_key: str, number: int) -> Row[Any] | None:
