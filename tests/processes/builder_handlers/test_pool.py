@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,20 @@ def opening(kind: str, **config: Any) -> Opening:
 def handlers_in(folder: Path) -> dict[Path, int]:
     """Return the handler processes that this one began in `folder`, by where each runs."""
     found = {}
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
+    for pid in children():
+        # What ends just now is none.
+        with suppress(FileNotFoundError, ProcessLookupError):
             command = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
-            if os.fsencode(RUNNER) in command:
-                runs_in = Path("/proc", pid, "cwd").readlink()
-                if runs_in.is_relative_to(folder):
-                    found[runs_in] = int(pid)
+            runs_in = Path("/proc", pid, "cwd").readlink()
+            if os.fsencode(RUNNER) in command and runs_in.is_relative_to(folder):
+                found[runs_in] = int(pid)
     return found
+
+
+def children() -> Iterator[str]:
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):
+            yield from (thread / "children").read_text().split()
 
 
 def no_spare_is_coming() -> bool:
