@@ -79,7 +79,7 @@ def _until_logged(catalog: Catalog, dataset_id: str) -> None:
         with catalog.read() as connection:
             if connection.scalar(logged) == CONNECTIONS * EACH:
                 return
-        time.sleep(0.01)
+        time.sleep(0.05)
     raise TimeoutError("requests that were confirmed are not in the catalog")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -209,3 +211,24 @@ def _install_handler(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """)
     )
     monkeypatch.syspath_prepend(site)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_tensorflow_is_imported_without_looking_for_garbage(collects: bool) -> None:
+    """And afterwards what a program does with its garbage is its own business again."""
+    program = f"""
+        import gc, sys
+        from datamill import tf_data
+        seen = []
+        class Watch:
+            def find_spec(self, name, path=None, target=None):
+                seen.append(gc.isenabled())
+        sys.meta_path.insert(0, Watch())
+        if not {collects}:
+            gc.disable()
+        tf_data._tensorflow()
+        assert len(seen) > 100 and not any(seen)
+        assert gc.isenabled() is {collects}
+        assert gc.get_freeze_count() > 100_000
+        """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)

@@ -59,14 +59,18 @@ class Intake:
         verdicts = []
         # Many trainers send the same bytes at the same moment: those are read once.
         read = {key: _received(*key) for key in {(it.body, it.routing_key) for it in batch}}
-        for delivery in batch:
+        batch_id = uuid.uuid4()
+        for number, delivery in enumerate(batch):
             request = read[delivery.body, delivery.routing_key]
             verdicts.append(isinstance(request, Request))
             if isinstance(request, DecodeError):
                 refused.append(request)
                 continue
             requests[request.dataset_id] = request
-            messages[request.dataset_id].append(_message_id(delivery))
+            messages[request.dataset_id].append(
+                # In order: what is next to each other in an index is written at once.
+                _message_id(delivery) or f"anonymous-{batch_id}-{number:04}"
+            )
         public_url = self._address()
         failpoint("intake.received")
         with self._catalog.write() as change:
@@ -145,12 +149,10 @@ def _received(body: bytes, routing_key: str) -> Request | DecodeError:
         return error
 
 
-def _message_id(delivery: Delivery) -> str:
-    """Return the sender's id of a message, or one of ours where that can't be kept as text."""
+def _message_id(delivery: Delivery) -> str | None:
+    """Return the sender's id of a message, or None where that can't be kept as text."""
     given: object = delivery.message_id
-    if isinstance(given, str) and given and "\0" not in given:
-        return given
-    return f"anonymous-{uuid.uuid4()}"
+    return given if isinstance(given, str) and given and "\0" not in given else None
 
 
 def _came_for_that_try(ended: Row[Any], fresh: int) -> bool:

@@ -44,7 +44,7 @@ STEWARDS = 16
 PACKERS = 2
 """How many archives are packed at a time."""
 
-_INTAKE_PREFETCH = 200
+_INTAKE_PREFETCH = 500
 _POLL_SECS = 0.2
 _OUTBOX_GRACE_SECS = 5.0
 

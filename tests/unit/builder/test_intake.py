@@ -190,6 +190,13 @@ def test_a_message_id_that_is_none_is_no_reason_to_refuse(
     assert kept.startswith("anonymous-")
 
 
+def test_every_message_without_an_id_counts(intake: Intake, catalog: Catalog, life: Life) -> None:
+    for _ in range(2):
+        intake.handle([delivery(GOOD.encode(), None, number) for number in range(3)])
+    assert count(catalog, requests) == 6
+    assert [event["waiting"] for event in life.told()] == [3, 6]
+
+
 # --- asking for what is known ---
 
 

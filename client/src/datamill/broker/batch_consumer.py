@@ -16,6 +16,9 @@ from datamill.request import MAX_MESSAGE_BYTES
 
 log = logging.getLogger(__name__)
 
+_FLOOD = 20
+"""When as many have come as can't be by chance, more are under way."""
+
 
 class BatchConsumer(Consumer):
     """Hands over what has arrived, as one batch, in its own thread.
@@ -75,10 +78,18 @@ class BatchConsumer(Consumer):
             return
         if self._batch:
             if now >= self._handle_at:
+                self._gather(connection)
                 self._settle(self._channel, self._batch)
         elif now - self._quiet_since > QUIET_SECS:
             self._channel.close()
             self._listen(connection)
+
+    def _gather(self, connection: BlockingConnection) -> None:
+        """Take what else has come, where it is many: each batch costs a commit."""
+        before = 0
+        while before + _FLOOD <= len(self._batch) < self._prefetch:
+            before = len(self._batch)
+            connection.process_data_events(0)
 
     def _settle(self, channel: BlockingChannel, batch: list[Delivery]) -> None:
         try:
