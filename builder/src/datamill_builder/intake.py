@@ -125,7 +125,7 @@ class Intake:
         if row.state == DatasetState.RESOLVING or (build and build.state in ACTIVE_BUILDS):
             lifecycle.wait_for(change, dataset_id, fresh)
         elif build and build.state == BuildState.READY and self._is_whole(row, build):
-            lifecycle.answer_ready(change, dataset_id, build, public_url)
+            lifecycle.answer_ready(change, dataset_id, build, public_url, now=True)
         elif ended is not None and ended.reason and _came_for_that_try(ended, fresh):
             failure = Failure(Reason(ended.reason), ended.message, bool(ended.retryable))
             lifecycle.answer_failed(change, dataset_id, failure)

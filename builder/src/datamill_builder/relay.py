@@ -32,13 +32,14 @@ class OutboxRelay(threading.Thread):
         self._confirmed: queue.SimpleQueue[list[Outbound] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._ours: set[str] = set()
+        self._uncommitted: set[str] = set()
         self._foreign: set[str] = set()
         self._looked_at = 0.0
         self._ended = threading.Event()
         self.publisher = OutboundRelay(
             url, "datamill builder: outbox", self._confirmed.put, self._still_unsent
         )
-        catalog.on_committed(self.send)
+        catalog.publish_by(self)
 
     def send(self, messages: list[Outbound]) -> None:
         """Publish messages that are in the outbox; from any thread."""
@@ -46,8 +47,21 @@ class OutboxRelay(threading.Thread):
             return
         failpoint("outbox.committed")
         with self._lock:
-            self._ours.update(message.message_id for message in messages)
+            unsent = [m for m in messages if m.message_id not in self._uncommitted]
+            self._uncommitted.difference_update(m.message_id for m in messages)
+            self._ours.update(m.message_id for m in messages)
+        self.publisher.send(unsent)
+
+    def send_early(self, messages: list[Outbound]) -> None:
+        """Publish messages that will be in the outbox; from any thread."""
+        with self._lock:
+            self._uncommitted.update(message.message_id for message in messages)
         self.publisher.send(messages)
+
+    def forget(self, messages: list[Outbound]) -> None:
+        """Expect messages in the outbox no more; from any thread."""
+        with self._lock:
+            self._uncommitted.difference_update(message.message_id for message in messages)
 
     def tell(self, messages: list[Outbound]) -> None:
         """Publish messages that are of no use later; from any thread."""
@@ -55,8 +69,10 @@ class OutboxRelay(threading.Thread):
 
     def _still_unsent(self, messages: list[Outbound]) -> list[Outbound]:
         """Return those that are in the outbox: other builders may have published the others."""
+        with self._lock:
+            ids = set(self._uncommitted)
         with self._catalog.read() as connection:
-            ids = unsent_ids(connection)
+            ids |= unsent_ids(connection)
         with self._lock:
             self._ours.difference_update(m.message_id for m in messages if m.message_id not in ids)
         return [message for message in messages if message.message_id in ids]
@@ -71,8 +87,7 @@ class OutboxRelay(threading.Thread):
         messages: list[Outbound] = []
         while self._gather(messages):
             try:
-                self._strike_out(messages)
-                messages = []
+                messages = self._strike_out(messages)
                 if time.monotonic() - self._looked_at > _LOOK_SECS:
                     self._look()
             except CatalogUnavailable as error:
@@ -97,14 +112,18 @@ class OutboxRelay(threading.Thread):
             self._confirmed.put(None)
         return bool(messages)
 
-    def _strike_out(self, messages: list[Outbound]) -> None:
-        if not messages:
-            return
-        failpoint("outbox.confirmed")
-        with self._catalog.write() as change:
-            confirmed(change, messages)
+    def _strike_out(self, messages: list[Outbound]) -> list[Outbound]:
+        """Return those that are not in the outbox yet: they were published early."""
         with self._lock:
-            self._ours.difference_update(message.message_id for message in messages)
+            early = [m for m in messages if m.message_id in self._uncommitted]
+            there = [m for m in messages if m.message_id not in self._uncommitted]
+        if there:
+            failpoint("outbox.confirmed")
+            with self._catalog.write() as change:
+                confirmed(change, there)
+            with self._lock:
+                self._ours.difference_update(message.message_id for message in there)
+        return early
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -26,15 +26,29 @@ _PG_DISK_FULL = "53100"
 _ONE_MOMENT = {"isolation_level": "REPEATABLE READ"}
 
 
+class Outgoing(Protocol):
+    """Who publishes what is in the outbox."""
+
+    def send(self, messages: list[Outbound]) -> None:
+        """Publish messages whose change was committed; those that are out already are known."""
+
+    def send_early(self, messages: list[Outbound]) -> None:
+        """Publish messages whose change is not committed yet, and may never be."""
+
+    def forget(self, messages: list[Outbound]) -> None:
+        """Keep no account of messages whose change was not committed."""
+
+
 class Transaction:
     """One change to the catalog, with the messages that tell of it.
 
     `connection` is where the functions of this package read and write.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, outgoing: Outgoing | None) -> None:
         self.connection = connection
         self.messages: list[Outbound] = []
+        self._outgoing = outgoing
         self._moves: list[tuple[str, Sequence[object], str, str]] = []
 
     def moved(self, table: str, named_by: Sequence[object], origin: str, to: str) -> None:
@@ -52,6 +66,15 @@ class Transaction:
     def publish(self, message: Outbound) -> None:
         """Publish a message if, and only if, this change is committed."""
         self.messages.append(message)
+
+    def publish_now(self, message: Outbound) -> None:
+        """Publish a message that is true whatever becomes of this change, before the commit.
+
+        It goes into the outbox all the same: committed, it is sent until the broker has it.
+        """
+        self.messages.append(message)
+        if self._outgoing:
+            self._outgoing.send_early([message])
 
     def _write_outbox(self) -> None:
         if self.messages:
@@ -84,7 +107,7 @@ class Catalog:
         """Where the database's file is; None where a server keeps it."""
         # SQLite has one writer at a time; waiting in line here is fairer than its busy handler.
         self._turn = threading.Lock()
-        self._on_committed: Callable[[list[Outbound]], None] | None = None
+        self._outgoing: Outgoing | None = None
         try:
             with _translated():
                 upgrade.prepare(self._engine)
@@ -92,9 +115,9 @@ class Catalog:
             self._engine.dispose()
             raise
 
-    def on_committed(self, send: Callable[[list[Outbound]], None]) -> None:
-        """Hand the messages of each committed change to `send` at once."""
-        self._on_committed = send
+    def publish_by(self, outgoing: Outgoing) -> None:
+        """Hand the messages of each change to somebody who publishes them at once."""
+        self._outgoing = outgoing
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -102,20 +125,20 @@ class Catalog:
 
         Raises `CatalogUnavailable` when the database is locked, full or away.
         """
-        with _translated():
-            if self._is_sqlite:
-                with self._turn, self._engine.begin() as connection:
-                    transaction = Transaction(connection)
-                    yield transaction
-                    transaction._write_outbox()
-            else:
-                with self._engine.begin() as connection:
-                    transaction = Transaction(connection)
-                    yield transaction
-                    transaction._write_outbox()
+        transaction = None
+        try:
+            turn = self._turn if self._is_sqlite else nullcontext()
+            with _translated(), turn, self._engine.begin() as connection:
+                transaction = Transaction(connection, self._outgoing)
+                yield transaction
+                transaction._write_outbox()
+        except BaseException:
+            if transaction and transaction.messages and self._outgoing:
+                self._outgoing.forget(transaction.messages)
+            raise
         transaction.log_moves()
-        if transaction.messages and self._on_committed:
-            self._on_committed(transaction.messages)
+        if transaction.messages and self._outgoing:
+            self._outgoing.send(transaction.messages)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -19,11 +19,10 @@ def new_message_id() -> str:
     return str(uuid.uuid4())
 
 
-def tell(change: Transaction, event: Event) -> None:
-    """Publish an event once this change is committed."""
-    change.publish(
-        Outbound(topology.EVENTS_EXCHANGE, event.routing_key, event.encode(), new_message_id())
-    )
+def tell(change: Transaction, event: Event, *, now: bool = False) -> None:
+    """Publish an event once this change is committed, or `now`, if it is true in any case."""
+    publish = change.publish_now if now else change.publish
+    publish(Outbound(topology.EVENTS_EXCHANGE, event.routing_key, event.encode(), new_message_id()))
 
 
 def unsent(connection: Connection, limit: int = 10_000) -> list[Outbound]:

@@ -70,15 +70,15 @@ def test_state_and_messages_are_written_together(catalog: Catalog) -> None:
 
 
 def test_a_change_that_goes_wrong_leaves_nothing(catalog: Catalog) -> None:
-    sent: list[Outbound] = []
-    catalog.on_committed(sent.extend)
+    outgoing = Noted(catalog)
+    catalog.publish_by(outgoing)
     with pytest.raises(ZeroDivisionError), catalog.write() as change:
         note(change, "state", "new")
         change.publish(message(1))
         raise ZeroDivisionError
     assert "state" not in notes(catalog)
     assert waiting(catalog) == []
-    assert sent == []
+    assert outgoing.sent == []
 
 
 def test_a_message_that_can_not_be_written_takes_the_change_back(catalog: Catalog) -> None:
@@ -90,24 +90,66 @@ def test_a_message_that_can_not_be_written_takes_the_change_back(catalog: Catalo
     assert "state" not in notes(catalog)
 
 
+class Noted:
+    """Notes what it is given, and what the outbox holds meanwhile."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.sent: list[tuple[list[Outbound], list[Outbound]]] = []
+        self.early: list[Outbound] = []
+        self.forgotten: list[Outbound] = []
+
+    def send(self, messages: list[Outbound]) -> None:
+        self.sent.append((messages, waiting(self._catalog)))
+
+    def send_early(self, messages: list[Outbound]) -> None:
+        self.early += messages
+
+    def forget(self, messages: list[Outbound]) -> None:
+        self.forgotten += messages
+
+
 def test_messages_are_handed_over_after_the_commit_only(catalog: Catalog) -> None:
-    seen: list[tuple[list[Outbound], list[Outbound]]] = []
-    catalog.on_committed(lambda messages: seen.append((messages, waiting(catalog))))
+    outgoing = Noted(catalog)
+    catalog.publish_by(outgoing)
     with catalog.write() as change:
         change.publish(message(1))
-        assert seen == []
-    assert seen == [([message(1)], [message(1)])]
+        assert outgoing.sent == []
+    assert outgoing.sent == [([message(1)], [message(1)])]
     with catalog.write() as change:
         note(change, "quiet")
-    assert len(seen) == 1, "a change without messages is not told"
+    assert len(outgoing.sent) == 1, "a change without messages is not told"
+    assert outgoing.early == outgoing.forgotten == []
 
 
-def test_the_committed_hook_may_write_itself(catalog: Catalog) -> None:
-    def strike_out(messages: list[Outbound]) -> None:
-        with catalog.write() as change:
-            confirmed(change, messages)
+def test_what_is_true_in_any_case_is_handed_over_at_once(catalog: Catalog) -> None:
+    outgoing = Noted(catalog)
+    catalog.publish_by(outgoing)
+    with catalog.write() as change:
+        change.publish_now(message(1))
+        assert outgoing.early == [message(1)]
+        assert outgoing.sent == []
+    assert outgoing.sent == [([message(1)], [message(1)])]
+    assert outgoing.forgotten == []
 
-    catalog.on_committed(strike_out)
+
+def test_what_was_handed_over_for_nothing_is_taken_back(catalog: Catalog) -> None:
+    outgoing = Noted(catalog)
+    catalog.publish_by(outgoing)
+    with pytest.raises(ZeroDivisionError), catalog.write() as change:
+        change.publish_now(message(1))
+        raise ZeroDivisionError
+    assert outgoing.forgotten == [message(1)]
+    assert outgoing.sent == waiting(catalog) == []
+
+
+def test_whoever_publishes_may_write_himself(catalog: Catalog) -> None:
+    class StrikesOut(Noted):
+        def send(self, messages: list[Outbound]) -> None:
+            with catalog.write() as change:
+                confirmed(change, messages)
+
+    catalog.publish_by(StrikesOut(catalog))
     with catalog.write() as change:
         change.publish(message(1))
     assert waiting(catalog) == []

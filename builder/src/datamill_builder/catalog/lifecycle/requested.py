@@ -115,11 +115,16 @@ def forget_marks(change: Transaction, raw_marks: str) -> None:
     change.connection.execute(update(datasets).where(marked).values(raw_marks=None))
 
 
-def answer_ready(change: Transaction, dataset_id: str, build: Row[Any], public_url: str) -> None:
-    """Answer a request for what is there."""
+def answer_ready(
+    change: Transaction, dataset_id: str, build: Row[Any], public_url: str, *, now: bool = False
+) -> None:
+    """Answer a request for what is there; `now`: before the commit, which takes a disk's time.
+
+    What is ready is so whether this request gets into the log or comes again.
+    """
+    tell(change, Accepted(dataset_id=dataset_id, state="ready", waiting=0, ahead=0), now=now)
+    tell(change, ready_event(build, dataset_id, public_url, cached=True), now=now)
     change.connection.execute(_ANSWERED, {"answered": dataset_id, "moment": time.time()})
-    tell(change, Accepted(dataset_id=dataset_id, state="ready", waiting=0, ahead=0))
-    tell(change, ready_event(build, dataset_id, public_url, cached=True))
 
 
 def answer_failed(change: Transaction, dataset_id: str, failure: Failure) -> None:
