@@ -117,8 +117,9 @@ class Tensor(Feature):
             limits = np.iinfo(self.dtype)
             if array.min() < limits.min or array.max() > limits.max:
                 raise ValueError(f"out of the range of {self.dtype}")
-        # protobuf takes no True for a 1.
-        return array.astype(np.float64 if self.dtype == "float32" else np.int64).ravel().tolist()
+        if self.dtype == "float32":
+            return array.astype(np.float32).ravel()
+        return array.astype(np.int64).ravel().tolist()  # protobuf takes no True for a 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the feature as features.json has it."""

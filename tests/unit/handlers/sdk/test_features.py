@@ -107,10 +107,10 @@ def test_jpeg_has_no_16_bits():
         (ClassLabel(("a", "b")), np.int64(1), "int64_list", [1]),
         (Text(), "ä", "bytes_list", ["ä".encode()]),
         (Scalar(), 7, "int64_list", [7]),
-        (Scalar(dtype="float32"), 7, "float_list", [7.0]),
+        (Scalar(dtype="float32"), 7, "float_list", [np.float32(7)]),
         (Tensor((2,), "bool"), [True, False], "int64_list", [1, 0]),
         (Tensor((2, 2), "uint8"), [[0, 1], [2, 255]], "int64_list", [0, 1, 2, 255]),
-        (Tensor((None, 2), "float32"), np.zeros((3, 2)), "float_list", [0.0] * 6),
+        (Tensor((None, 2), "float32"), np.zeros((3, 2)), "float_list", [np.float32(0)] * 6),
         (Tensor((None, 2), "int64"), np.zeros((0, 2)), "int64_list", []),
     ],
 )
