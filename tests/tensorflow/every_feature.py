@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+BOX = tfds.features.BBox(0.25, 0.0, 0.5, 1.0)
 PIXELS = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
 
 
@@ -29,6 +30,14 @@ def every_feature(folder: Path) -> tuple[bytes, Any]:
             "words": f.Tensor(shape=(2,), dtype=np.str_),
             "text": f.Text(),
             "inner": {"deep": f.Scalar(np.int64)},
+            "depth": f.Image(shape=(8, 6, 1), dtype=np.uint16, encoding_format="png"),
+            "box": f.BBoxFeature(),
+            "boxes": f.Sequence(f.BBoxFeature()),
+            "classes": f.Sequence(f.ClassLabel(num_classes=3)),
+            "masks": f.Sequence(f.Image(shape=(8, 6, 1), encoding_format="png")),
+            "no_masks": f.Sequence(f.Image(shape=(8, 6, 1), encoding_format="png")),
+            "objects": f.Sequence({"box": f.BBoxFeature(), "crowd": np.bool_}),
+            "pair": f.Sequence(f.Scalar(np.float32), length=2),
         }
     )
     value = {
@@ -43,6 +52,14 @@ def every_feature(folder: Path) -> tuple[bytes, Any]:
         "words": ["a", "b"],
         "text": "Bär",
         "inner": {"deep": 2**40},
+        "depth": PIXELS[:, :, :1].astype(np.uint16) * 300,
+        "box": BOX,
+        "boxes": [BOX, tfds.features.BBox(0.0, 0.0, 1.0, 1.0), BOX],
+        "classes": [2, 0, 1],
+        "masks": [PIXELS[:, :, :1], PIXELS[:, :, 1:2]],
+        "no_masks": [],
+        "objects": [{"box": BOX, "crowd": True}, {"box": BOX, "crowd": False}],
+        "pair": [0.5, 1.5],
     }
     serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
     record = serializer.serialize_example(features.encode_example(value))

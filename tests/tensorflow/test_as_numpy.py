@@ -60,7 +60,7 @@ def test_every_kind_of_feature_is_what_tensorflow_makes_of_it(ready: Ready, tmp_
     dataset = ready(pack({"train": [[record]]}, features=features.to_json()))
     ours = next(dataset.as_numpy())
     theirs = next(iter(dataset.as_dataset().as_numpy_iterator()))
-    assert _compared(ours, theirs) == len(features) == 11
+    assert _compared(ours, theirs) == len(features) == 19
 
 
 def _compared(ours: dict[str, Any], theirs: dict[str, Any]) -> int:

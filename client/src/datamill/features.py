@@ -7,7 +7,7 @@ an unknown dimension), and core/features/*.py for how a feature lies in a tf.tra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from datamill.errors import ArchiveError
@@ -24,12 +24,13 @@ class Feature:
     """
 
     path: tuple[str, ...]
-    kind: Literal["image", "label", "tensor", "text"]
+    kind: Literal["image", "images", "label", "tensor", "text"]
+    """`images`: any number, all of one size."""
     dtype: str
     """As numpy and TensorFlow name it: `uint8`, `float32`, `string`."""
     shape: Shape
     encoding: str = ""
-    """Of an image: `jpeg`, `png`, or nothing where records may differ."""
+    """Of images: `jpeg`, `png`, or nothing where records may differ."""
 
     @property
     def name(self) -> str:
@@ -71,8 +72,22 @@ def _of(path: tuple[str, ...], description: dict[str, Any]) -> Iterator[Feature]
             yield Feature(path, "text", "string", ())
         case {"tensor": tensor} if tensor.get("encoding", "none") in ("none", ""):
             yield _tensor(path, tensor)
+        case {"boundingBox": _}:
+            yield Feature(path, "tensor", "float32", (4,))
+        case {"sequence": sequence}:
+            length = int(sequence.get("length", -1))
+            for one in _of(path, sequence["feature"]):
+                yield _several(one, None if length < 0 else length, description)
         case _:
             raise _unreadable(path, description)
+
+
+def _several(one: Feature, length: int | None, description: dict[str, Any]) -> Feature:
+    if one.kind == "images" or (None in one.shape and one.kind != "image"):
+        raise _unreadable(one.path, description)
+    if one.kind == "image":
+        return replace(one, kind="images")
+    return replace(one, kind="tensor", shape=(length, *one.shape))
 
 
 def _tensor(path: tuple[str, ...], tensor: dict[str, Any]) -> Feature:

@@ -31,8 +31,9 @@ _AHEAD_PER_THREAD = 4
 def read(dataset: Dataset, split: str, options: ReadingOptions) -> Iterator[Record]:
     """Yield one dict of arrays per record, or per batch.
 
-    image: uint8 `[height, width, channels]`; class label: int64; tensor and scalar: their type
-    and shape; text: bytes.
+    image: uint8 or uint16 `[height, width, channels]`; class label: int64; tensor and scalar: their
+    type and shape; box: float32 `[4]`, top, left, bottom, right from 0 to 1; text: bytes. A
+    sequence has one dimension more in front.
     """
     decoder = _Decoder()
     if not options.streaming:
@@ -140,6 +141,8 @@ class _Decoder:
     def _value(self, feature: Feature, values: list[Any] | None) -> Any:
         if feature.kind == "tensor" and None in feature.shape:
             return self._tensor(feature, values or [])
+        if feature.kind == "images":
+            return self._images(feature, values or [])
         if values is None:
             raise RecordError(f"a record has no {feature.name}")
         match feature.kind:
@@ -160,6 +163,11 @@ class _Decoder:
         except (ValueError, TypeError) as error:
             raise RecordError(f"{feature.name} of a record: {error}") from error
         return tensor if shape else tensor[()]
+
+    def _images(self, feature: Feature, files: list[bytes]) -> Any:
+        if files:
+            return self._np.stack([self._image(feature, file) for file in files])
+        return self._np.empty((0, *(size or 0 for size in feature.shape)), feature.dtype)
 
     def _image(self, feature: Feature, data: bytes) -> Any:
         cv2 = self._cv2

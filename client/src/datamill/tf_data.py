@@ -39,8 +39,9 @@ _STORED_AS_FLOAT = ("float16", "bfloat16", "float32", "float64")
 def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
     """Return a `tf.data.Dataset` of one dict per record, decoded as features.json says.
 
-    image: uint8 `[height, width, channels]`; class label: int64; tensor and scalar: their type
-    and shape; text: string.
+    image: uint8 or uint16 `[height, width, channels]`; class label: int64; tensor and scalar: their
+    type and shape; box: float32 `[4]`, top, left, bottom, right from 0 to 1; text: string. A
+    sequence has one dimension more in front.
     """
     tf = _tensorflow()
     if not options.streaming:
@@ -170,6 +171,8 @@ def _stored(tf: Any, feature: Feature) -> Any:
     """Return how a feature lies in the Example: bytes, float32 or int64."""
     if feature.kind in ("image", "text"):
         return tf.io.FixedLenFeature((), tf.string)
+    if feature.kind == "images":
+        return tf.io.FixedLenSequenceFeature((), tf.string, allow_missing=True)
     dtype = tf.int64
     if feature.dtype == "string":
         dtype = tf.string
@@ -184,6 +187,9 @@ def _value(tf: Any, feature: Feature, value: Any) -> Any:
     match feature.kind:
         case "image":
             return _image(tf, feature, value)
+        case "images":
+            each = tf.TensorSpec(feature.shape, feature.dtype)
+            return tf.map_fn(lambda one: _image(tf, feature, one), value, fn_output_signature=each)
         case "tensor":
             if None in feature.shape:
                 sizes = [-1 if size is None else size for size in feature.shape]

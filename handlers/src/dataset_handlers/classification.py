@@ -94,19 +94,19 @@ class ClassificationHandler(ImageHandler):
         one_hot = np.zeros(len(self._folders), np.float32)
         one_hot[label] = 1
         moved = self.geometry(picture, rng).apply(picture)
-        image = self.jpeg(moved, rng, spare=not np.may_share_memory(moved, picture))
-        return {"image": image, "label": label, "one_hot": one_hot}
+        spare = not np.may_share_memory(moved, picture)
+        return {**self.picture_values(moved, rng, spare=spare), "label": label, "one_hot": one_hot}
 
     def _features(self, names: tuple[str, ...]) -> dict[str, Feature]:
         return {
-            "image": self.jpeg_feature(self.options.channels),
+            **self.picture_features(self.options.channels),
             "label": ClassLabel(names),
             "one_hot": Tensor((len(names),), "float32"),
         }
 
     def _load(self, item: SourceItem) -> Pixels:
         read = self.grey if self.options.channels == 1 else self.color
-        return self.sized(read(item, "image", alone=True).pixels)
+        return self.sized(read(item, "image", alone=True))
 
     def _label(self, item: SourceItem) -> int:
         name = item.meta["class"]

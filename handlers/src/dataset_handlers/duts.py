@@ -75,17 +75,16 @@ class DutsHandler(ImageHandler):
     def features(self) -> dict[str, Feature]:
         """`image`: JPEG, RGB. `mask`: PNG, 0 (background) to 255 (salient)."""
         height, width = self.options.record_size
-        return {"image": self.jpeg_feature(), "mask": Image(height, width, 1, "png")}
+        return {**self.picture_features(), "mask": Image(height, width, 1, "png")}
 
     def records(self, item: SourceItem, variation: int, rng: np.random.Generator) -> dict[str, Any]:
         """Return one variation of a pair."""
         pair = self._pair(item)
         geometry = self.geometry(pair.image, rng)
         moved = geometry.apply(pair.image)
-        return {
-            "image": self.jpeg(moved, rng, spare=not np.may_share_memory(moved, pair.image)),
-            "mask": encode_png(geometry.apply(pair.mask, mask=True)),
-        }
+        spare = not np.may_share_memory(moved, pair.image)
+        mask = encode_png(geometry.apply(pair.mask, mask=True))
+        return {**self.picture_values(moved, rng, spare=spare), "mask": mask}
 
     def _load(self, item: SourceItem) -> _Pair:
         image, mask = self.color(item, "image"), self.grey(item, "mask")
@@ -93,7 +92,7 @@ class DutsHandler(ImageHandler):
             raise BadItemError(f"the mask is {list(mask.size)}, its image {list(image.size)}")
         if not mask.pixels.any():
             raise BadItemError("the mask has no salient pixel")
-        return _Pair(self.sized(image.pixels), self.sized(mask.pixels, mask=True))
+        return _Pair(self.sized(image), self.sized(mask, mask=True))
 
 
 def _item(image: str, stem: str, masks: list[str]) -> SourceItem:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from dataset_handlers.image_options import ImageOptions
-from dataset_handlers.operations.arrays import Pixels
-from dataset_handlers.operations.brightness import brighten
+from dataset_handlers.operations.arrays import Pixels, Size
+from dataset_handlers.operations.color_order import in_order
 from dataset_handlers.operations.decode import Decoded, Reducible, decode_color, decode_grey
 from dataset_handlers.operations.encode import encode_jpeg
 from dataset_handlers.operations.geometry import Geometry, random_geometry
 from dataset_handlers.operations.opencv import settle_opencv
-from dataset_handlers.operations.resize import resize
+from dataset_handlers.operations.sizing import Sizing, sizing
+from dataset_handlers.operations.standardize import standardize, statistics_of
 from dataset_handlers.sdk.errors import BadItemError
-from dataset_handlers.sdk.features import Image
+from dataset_handlers.sdk.features import Feature, Image, Scalar, Tensor
 from dataset_handlers.sdk.options import BaseOptions
 from dataset_handlers.sdk.record_handler import RecordHandler
 from dataset_handlers.sdk.source import SourceItem
+from dataset_handlers.tone import randomly_toned
 
 Loaded = TypeVar("Loaded")
 
@@ -41,10 +43,16 @@ class LastItem(Generic[Loaded]):
         return self._loaded
 
 
+def as_seen(pixels: Pixels) -> Pixels:
+    """Return pixels as a reader of the record sees them: red first, `[height, width, channels]`."""
+    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels[..., ::-1]
+
+
 class ImageHandler(RecordHandler):
     """The base of handlers whose records hold images.
 
-    The order of work: decode, `sized`, then per variation `geometry`, brightness and `encode`.
+    The order of work: decode (`color`, `grey`), `sized`, then per variation `geometry` for all that
+    belongs together, and `picture_values` for the picture.
     """
 
     Options: ClassVar[type[BaseOptions]] = ImageOptions
@@ -54,32 +62,56 @@ class ImageHandler(RecordHandler):
         """One thread, and the same code on every processor."""
         settle_opencv()
 
-    def jpeg_feature(self, channels: int = 3) -> Image:
-        """Return the feature of what `jpeg` makes."""
-        return Image(*self.options.record_size, channels, "jpeg")
+    def picture_features(self, channels: int = 3) -> dict[str, Feature]:
+        """Return the features of what `picture_values` makes: `image`, and what goes with it."""
+        height, width = self.options.record_size
+        match self.options.standardize:
+            case "applied":
+                assert height and width, "the options insist on one size"
+                return {"image": Tensor((height, width, channels), "float32")}
+            case "metadata":
+                numbers: dict[str, Feature] = {
+                    "image_mean": Scalar(dtype="float32"),
+                    "image_deviation": Scalar(dtype="float32"),
+                }
+            case _:
+                numbers = {}
+        return {"image": Image(height, width, channels, "jpeg"), **numbers}
 
-    def color(self, item: SourceItem, role: str, *, alone: bool = False) -> Decoded:
+    def color(
+        self, item: SourceItem, role: str, *, alone: bool = False, full: bool = False
+    ) -> Decoded:
         """Return a picture upright, uint8 `[height, width, 3]`, blue first. Raises `BadItemError`.
 
         It may come reduced, as the option `reduced_decoding` says; `alone`: it has no mask or the
-        like, which would have to lie exactly on it.
+        like, which would have to lie exactly on it; `full`: not at all, for what is cut out before
+        it is brought to `image_size`.
         """
-        max_pixels, reducible = self.options.max_pixels, self._reducible(alone)
+        max_pixels, reducible = self.options.max_pixels, self._reducible(alone, full)
         return self._decoded(item, role, lambda data: decode_color(data, max_pixels, reducible))
 
-    def grey(self, item: SourceItem, role: str, *, alone: bool = False) -> Decoded:
+    def grey(
+        self, item: SourceItem, role: str, *, alone: bool = False, full: bool = False
+    ) -> Decoded:
         """Return a picture upright, uint8 `[height, width]`, as `color` does; a mask as it is."""
-        max_pixels, reducible = self.options.max_pixels, self._reducible(alone) if alone else None
+        max_pixels = self.options.max_pixels
+        reducible = self._reducible(alone, full) if alone else None
         return self._decoded(item, role, lambda data: decode_grey(data, max_pixels, reducible))
 
-    def _reducible(self, alone: bool) -> Reducible | None:
+    def _reducible(self, alone: bool, full: bool) -> Reducible | None:
         size = self.options.image_size
-        return Reducible(size, exact=not alone) if size and self.options.reduced_decoding else None
+        if not size or full or not self.options.reduced_decoding:
+            return None
+        return Reducible(size, self.options.resize_mode, exact=not alone)
 
-    def sized(self, pixels: Pixels, *, mask: bool = False) -> Pixels:
-        """Return the picture in `image_size`, or as it is where that is null."""
-        size = self.options.image_size
-        return resize(pixels, size, nearest=mask) if size else pixels
+    def sizing(self, size: Size) -> Sizing:
+        """Return how a picture of this size in its file, upright, comes to `image_size`."""
+        return sizing(size, self.options.image_size, self.options.resize_mode)
+
+    def sized(self, decoded: Decoded, *, mask: bool = False) -> Pixels:
+        """Return a picture in `image_size`, or as it is where that is null; a mask likewise."""
+        value = 0 if mask else self.options.pad_value
+        return self.sizing(decoded.size).apply(decoded.pixels, mask=mask, value=value)
 
     def geometry(self, pixels: Pixels, rng: np.random.Generator) -> Geometry:
         """Return the geometry of one variation, for this picture and all of the same size.
@@ -89,21 +121,30 @@ class ImageHandler(RecordHandler):
         return random_geometry(
             (pixels.shape[0], pixels.shape[1]),
             crop_size=self.options.crop_size,
-            random_crop=self.options.random_crop_centered,
+            crop=self.options.crop_place,
             rotate_degrees=self.options.rotate_degrees,
             flip_probability=self.options.flip_probability,
             rng=rng,
         )
 
-    def jpeg(self, pixels: Pixels, rng: np.random.Generator, *, spare: bool = False) -> bytes:
-        """Return the picture as a JPEG file, its brightness changed at random.
+    def picture_values(
+        self, pixels: Pixels, rng: np.random.Generator, *, spare: bool = False
+    ) -> dict[str, Any]:
+        """Return a picture, its colours changed at random, as the values of `picture_features`.
 
         `spare`: the pixels are not needed any more, and may be changed.
         """
-        spread = self.options.brightness
-        if spread:
-            pixels = brighten(pixels, 1 + rng.uniform(-spread, spread), spare=spare)
-        return encode_jpeg(pixels, self.options.jpeg_quality)
+        toned = randomly_toned(pixels, self.options, rng, spare=spare)
+        ordered = in_order(toned, self.options.color_order)
+        match self.options.standardize:
+            case "applied":
+                return {"image": as_seen(standardize(ordered))}
+            case "metadata":
+                mean, deviation = statistics_of(ordered)
+                numbers = {"image_mean": mean, "image_deviation": deviation}
+            case _:
+                numbers = {}
+        return {"image": encode_jpeg(ordered, self.options.jpeg_quality), **numbers}
 
     def _decoded(self, item: SourceItem, role: str, decode: Callable[[bytes], Decoded]) -> Decoded:
         data = self.read_source(item.files[role])

@@ -45,6 +45,16 @@ def random_centred_window(size: Size, crop_size: Size, rng: np.random.Generator)
     return Window(_triangular(room_down, rng), _triangular(room_right, rng), *crop_size)
 
 
+def random_window(size: Size, crop_size: Size, rng: np.random.Generator) -> Window:
+    """Return a window at random, every place where it fits as likely as any other.
+
+    Raises `BadItemError` if an image of `size` is too small.
+    """
+    room_down, room_right = _room(size, crop_size)
+    top, left = int(rng.integers(room_down + 1)), int(rng.integers(room_right + 1))
+    return Window(top, left, *crop_size)
+
+
 def _room(size: Size, crop_size: Size) -> Size:
     room = size[0] - crop_size[0], size[1] - crop_size[1]
     if min(room) < 0:

@@ -35,6 +35,7 @@ from dataset_handlers.operations.orientation import (
     turn_upright,
 )
 from dataset_handlers.operations.pillow_limit import without_pillow_limit
+from dataset_handlers.operations.sizing import ResizeMode, inner_size
 from dataset_handlers.sdk.errors import BadItemError
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
@@ -71,11 +72,13 @@ class Decoded(NamedTuple):
 class Reducible(NamedTuple):
     """How far a large JPEG may come reduced to 1/2, 1/4 or 1/8: the decoder leaves out work then.
 
+    `size` and `mode` are those of the `sizing` that follows, for which it must not get too small.
     `exact`: only where its sides can be divided, so that no pixel moves against those of a mask;
     else by less than one of its pixels.
     """
 
-    at_least: Size
+    size: Size
+    mode: ResizeMode = "stretch"
     exact: bool = True
 
 
@@ -154,11 +157,10 @@ def _divisor(size: Size, reducible: Reducible | None) -> int:
     """Return by how much a JPEG's sides may be divided at most: 8, 4, 2 or 1."""
     if reducible is None:
         return 1
+    at_least = inner_size(size, reducible.size, reducible.mode)
     for divisor in (8, 4, 2):
         divides = not any(side % divisor for side in size)
-        large = all(
-            side // divisor >= least for side, least in zip(size, reducible.at_least, strict=True)
-        )
+        large = all(side // divisor >= least for side, least in zip(size, at_least, strict=True))
         if large and (divides or not reducible.exact):
             return divisor
     return 1

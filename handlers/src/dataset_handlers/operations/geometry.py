@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
-from dataset_handlers.operations.arrays import Pixels, Size
-from dataset_handlers.operations.crop import Window, centred_window, random_centred_window
+from dataset_handlers.operations.arrays import Pixels, Points, Size
+from dataset_handlers.operations.crop import (
+    Window,
+    centred_window,
+    random_centred_window,
+    random_window,
+)
 from dataset_handlers.operations.flip import flip_horizontally
-from dataset_handlers.operations.rotate import Positions, rotated_positions
+from dataset_handlers.operations.rotate import Positions, rotated_points, rotated_positions
+
+CropPlace = Literal["centre", "random_centred", "random"]
 
 _KEPT_PIXELS = 2**21
 """Up to this, positions are computed once for a picture and its mask, and held for that."""
@@ -41,6 +49,20 @@ class Geometry:
         pixels = self._positions.take(pixels, nearest=mask)
         return flip_horizontally(pixels) if self.flipped else pixels
 
+    @property
+    def result_size(self) -> Size:
+        """Height and width afterwards."""
+        return self.window.height, self.window.width
+
+    def move(self, points: Points) -> Points:
+        """Return where points of the image lie afterwards; they may lie outside of it."""
+        if self.degrees:
+            points = rotated_points(self.size, self.degrees, points)
+        moved: Points = points - [self.window.top, self.window.left]
+        if self.flipped:
+            moved[:, 1] = self.window.width - moved[:, 1]
+        return moved
+
     def _in_bands(self, pixels: Pixels, mask: bool) -> Pixels:
         """Rotate and flip some rows at a time: positions take twice the memory of a picture."""
         window = self.window
@@ -61,7 +83,7 @@ def random_geometry(
     size: Size,
     *,
     crop_size: Size | None,
-    random_crop: bool,
+    crop: CropPlace,
     rotate_degrees: float,
     flip_probability: float,
     rng: np.random.Generator,
@@ -71,7 +93,9 @@ def random_geometry(
     Raises `BadItemError` if an image of `size` is smaller than `crop_size`.
     """
     degrees = rng.uniform(-rotate_degrees, rotate_degrees) if rotate_degrees else 0.0
-    if crop_size and random_crop:
+    if crop_size and crop == "random":
+        window = random_window(size, crop_size, rng)
+    elif crop_size and crop == "random_centred":
         window = random_centred_window(size, crop_size, rng)
     else:
         window = centred_window(size, crop_size or size)

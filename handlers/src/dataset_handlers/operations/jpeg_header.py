@@ -32,10 +32,12 @@ def plain_jpeg_size(data: bytes) -> Size | None:
     at = len(_START)
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], data[at + 2] << 8 | data[at + 3]
+        body = data[at + 4 : at + 2 + length]
+        if length < 2 or len(body) != length - 2:
+            return None
         if marker == _SCAN:
             return size
-        body = data[at + 4 : at + 2 + length]
-        if length < 2 or len(body) != length - 2 or not _is_plain(marker, body):
+        if not _is_plain(marker, body):
             return None
         if marker in _FRAMES:
             if size is not None:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dataset_handlers.operations.arrays import Pixels, Size
+from dataset_handlers.operations.arrays import Pixels, Points, Size
 from dataset_handlers.operations.crop import Window
 from dataset_handlers.sdk.errors import BadItemError
 
@@ -98,6 +98,15 @@ def rotated_positions(size: Size, degrees: float, window: Window) -> Positions:
         positions.whole[rows, :, 1] = y >> _REMAP_BITS
         positions.parts[rows] = ((y & _PART_MASK) << _REMAP_BITS) + (x & _PART_MASK)
     return positions
+
+
+def rotated_points(size: Size, degrees: float, points: Points) -> Points:
+    """Return where points of an image lie once it is rotated as `rotated_positions` does."""
+    cosine, sine = _cosine_and_sine(degrees)
+    scale, centre = inscribed_scale(size, degrees), np.divide(size, 2)
+    turn = np.array([[cosine, sine], [-sine, cosine]]) / scale
+    rotated: Points = (points - centre) @ turn + centre
+    return rotated
 
 
 def _fine(distances: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:

@@ -62,7 +62,16 @@ from dataset_handlers.sdk.errors import (
     SourceReadError,
     TooManyBadItemsError,
 )
-from dataset_handlers.sdk.features import ClassLabel, Feature, Image, Scalar, Tensor, Text
+from dataset_handlers.sdk.features import (
+    Box,
+    ClassLabel,
+    Feature,
+    Image,
+    Scalar,
+    Sequence,
+    Tensor,
+    Text,
+)
 from dataset_handlers.sdk.options import BaseOptions
 from dataset_handlers.sdk.record_handler import RecordHandler
 from dataset_handlers.sdk.source import SourceItem
@@ -71,6 +80,7 @@ from dataset_handlers.sdk.source_files import visible_files, visible_folders
 __all__ = [
     "BadItemError",
     "BaseOptions",
+    "Box",
     "ClassLabel",
     "ConfigError",
     "DatasetHandler",
@@ -80,6 +90,7 @@ __all__ = [
     "NoSourceItemsError",
     "RecordHandler",
     "Scalar",
+    "Sequence",
     "SourceItem",
     "SourceReadError",
     "Tensor",

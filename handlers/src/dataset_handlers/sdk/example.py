@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 Kind = Literal["bytes_list", "float_list", "int64_list"]
-Values = Sequence[Any]
+Values = Sequence[Any] | npt.NDArray[np.float32]
 
 _PACKAGE = "dataset_handlers.tensorflow"
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -27,9 +29,10 @@ _LISTS: dict[Kind, bytes] = {"bytes_list": b"\x0a", "float_list": b"\x12", "int6
 def encode_example(features: Mapping[str, tuple[Kind, Values]]) -> bytes:
     """Return the serialised Example; equal features give equal bytes, in whatever order.
 
-    Bytes lists are framed here, as protobuf's wire format says: going through its messages would
-    copy each image three times. Features are in the order of protobuf's deterministic
-    serialisation: of their names, but that a name comes after those that begin with it.
+    Bytes lists and arrays of numbers are framed here, as protobuf's wire format says: going through
+    its messages would copy each image three times, and each number of an array. Features are in the
+    order of protobuf's deterministic serialisation: of their names, but that a name comes after
+    those that begin with it.
     """
     entries: list[bytes] = []
     for name, (kind, values) in sorted(features.items(), key=_place):
@@ -46,6 +49,9 @@ def _place(feature: tuple[str, object]) -> bytes:
 def _list(kind: Kind, values: Values) -> list[bytes]:
     if kind == "bytes_list":
         return [part for value in values for part in _field(_ENTRY, [value])]
+    if kind == "float_list" and isinstance(values, np.ndarray):
+        packed = values.astype("<f4", copy=False).tobytes()
+        return _field(_ENTRY, [packed]) if packed else []
     numbers = _message_class("FloatList" if kind == "float_list" else "Int64List")(value=values)
     return [numbers.SerializeToString()]
 

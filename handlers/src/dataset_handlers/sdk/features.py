@@ -39,14 +39,20 @@ class Feature(ABC):
 
 @dataclass(frozen=True)
 class Image(Feature):
-    """An encoded image, uint8 `[height, width, channels]`; None where sizes differ."""
+    """An encoded image, `[height, width, channels]`; None where sizes differ."""
 
     height: int | None
     width: int | None
     channels: int
     encoding: Literal["jpeg", "png"]
+    dtype: Literal["uint8", "uint16"] = "uint8"
+    """Only PNG has 16 bits per channel."""
 
     kind = "bytes_list"
+
+    def __post_init__(self) -> None:
+        if self.dtype == "uint16" and self.encoding != "png":
+            raise ValueError(f"{self.encoding} has no 16 bits per channel")
 
     def encode(self, value: Any) -> Values:
         """Take the bytes of the encoded file."""
@@ -57,7 +63,7 @@ class Image(Feature):
     def to_json(self) -> dict[str, Any]:
         """Return the feature as features.json has it."""
         shape = _shape_json((self.height, self.width, self.channels))
-        image = {"dtype": "uint8", "encodingFormat": self.encoding, "shape": shape}
+        image = {"dtype": self.dtype, "encodingFormat": self.encoding, "shape": shape}
         return {"pythonClassName": f"{_MODULE}.image_feature.Image", "image": image}
 
 
@@ -111,8 +117,9 @@ class Tensor(Feature):
             limits = np.iinfo(self.dtype)
             if array.min() < limits.min or array.max() > limits.max:
                 raise ValueError(f"out of the range of {self.dtype}")
-        # protobuf takes no True for a 1.
-        return array.astype(np.float64 if self.dtype == "float32" else np.int64).ravel().tolist()
+        if self.dtype == "float32":
+            return array.astype(np.float32).ravel()
+        return array.astype(np.int64).ravel().tolist()  # protobuf takes no True for a 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the feature as features.json has it."""
@@ -148,6 +155,49 @@ class Text(Feature):
         return {"pythonClassName": f"{_MODULE}.text_feature.Text", "text": {}}
 
 
+@dataclass(frozen=True)
+class Box(Feature):
+    """A rectangle, float32 `[4]`: top, left, bottom, right as shares of height and width."""
+
+    kind = "float_list"
+
+    def encode(self, value: Any) -> Values:
+        """Take four numbers from 0 to 1, the second two not smaller than the first two."""
+        top, left, bottom, right = (float(side) for side in value)
+        if not (0 <= top <= bottom <= 1 and 0 <= left <= right <= 1):
+            raise ValueError(f"[{top:g}, {left:g}, {bottom:g}, {right:g}] is no box within [0, 1]")
+        return [top, left, bottom, right]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the feature as features.json has it."""
+        box = {"dtype": "float32", "shape": _shape_json((4,)), "bboxFormat": "REL_YXYX"}
+        return {"pythonClassName": f"{_MODULE}.bounding_boxes.BBoxFeature", "boundingBox": box}
+
+
+@dataclass(frozen=True)
+class Sequence(Feature):
+    """Any number of images, labels, boxes or single numbers, as many as a record has.
+
+    Images of one record have one size.
+    """
+
+    feature: Image | ClassLabel | Box | Scalar
+
+    @property
+    def kind(self) -> Kind:
+        """That of each."""
+        return self.feature.kind
+
+    def encode(self, value: Any) -> Values:
+        """Take a list of what the feature takes."""
+        return [each for one in value for each in self.feature.encode(one)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the feature as features.json has it."""
+        sequence = {"feature": self.feature.to_json(), "length": "-1"}
+        return {"pythonClassName": f"{_MODULE}.sequence_feature.Sequence", "sequence": sequence}
+
+
 _GIVEN_KINDS = {"float32": "fiub", "int64": "iub", "int32": "iub", "uint8": "iub", "bool": "b"}
 
 
@@ -160,8 +210,9 @@ def features_json(features: dict[str, Feature]) -> dict[str, Any]:
 
 
 def label_names(features: dict[str, Feature]) -> dict[str, list[str]]:
-    """Return the class names of each label."""
-    return {n: list(f.names) for n, f in sorted(features.items()) if isinstance(f, ClassLabel)}
+    """Return the class names of each label, and of each sequence of labels."""
+    each = {n: f.feature if isinstance(f, Sequence) else f for n, f in sorted(features.items())}
+    return {name: list(f.names) for name, f in each.items() if isinstance(f, ClassLabel)}
 
 
 def _shape_json(shape: Shape) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dataset_handlers.sdk.features import ClassLabel, Feature, Image, Tensor
+from dataset_handlers.sdk.features import Box, ClassLabel, Feature, Image, Sequence, Shape, Tensor
 
 
 def batches(
@@ -17,7 +17,8 @@ def batches(
     """Return a `tf.data.Dataset` of `(inputs, targets)`, two dicts of decoded tensors.
 
     Images are uint8 `[batch, height, width, channels]`, labels int64 `[batch]`, tensors
-    `[batch, *shape]` of their own type. Where sizes differ between records the batch is a
+    `[batch, *shape]` of their own type, boxes float32 `[batch, 4]`; a sequence has one dimension
+    more. Where sizes differ between records the batch is a
     `tf.RaggedTensor`. Order is that of the files and the records in them.
     """
     import tensorflow as tf
@@ -43,19 +44,35 @@ def batches(
 def _description(tf: Any, feature: Feature) -> Any:
     types = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
     stored = types[feature.kind]
-    shape = feature.shape if isinstance(feature, Tensor) else ()
+    shape = _stored_shape(feature)
     if shape and shape[0] is None:
         return tf.io.FixedLenSequenceFeature(shape[1:], stored, allow_missing=True)
     return tf.io.FixedLenFeature(shape, stored)
 
 
+def _stored_shape(feature: Feature) -> Shape:
+    match feature:
+        case Tensor():
+            return feature.shape
+        case Box():
+            return (4,)
+        case Sequence():
+            return (None, *_stored_shape(feature.feature))
+        case _:
+            return ()
+
+
 def _decoded(tf: Any, value: Any, feature: Feature) -> Any:
+    if isinstance(feature, Sequence) and isinstance(feature.feature, Image):
+        image = feature.feature
+        size = tf.TensorSpec((image.height, image.width, image.channels), image.dtype)
+        return tf.map_fn(lambda one: _decoded(tf, one, image), value, fn_output_signature=size)
     if isinstance(feature, Image):
         if feature.encoding == "jpeg":
             # The exact inverse transform, not TensorFlow's faster default.
             image = tf.io.decode_jpeg(value, feature.channels, dct_method="INTEGER_ACCURATE")
         else:
-            image = tf.io.decode_png(value, feature.channels)
+            image = tf.io.decode_png(value, feature.channels, feature.dtype)
         return tf.ensure_shape(image, (feature.height, feature.width, feature.channels))
     if isinstance(feature, Tensor) and not isinstance(feature, ClassLabel):
         return tf.cast(value, feature.dtype)
@@ -63,6 +80,8 @@ def _decoded(tf: Any, value: Any, feature: Feature) -> Any:
 
 
 def _differs(feature: Feature) -> bool:
+    if isinstance(feature, Sequence):
+        return True
     if isinstance(feature, Image):
         return feature.height is None or feature.width is None
     return isinstance(feature, Tensor) and None in feature.shape

@@ -1,5 +1,7 @@
 """One geometry moves a picture and its mask alike."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from dataset_handlers.operations import geometry as geometry_module
 from dataset_handlers.operations.crop import Window
-from dataset_handlers.operations.geometry import Geometry, random_geometry
+from dataset_handlers.operations.geometry import CropPlace, Geometry, random_geometry
 from dataset_handlers.operations.resize import resize
 from dataset_handlers.sdk.errors import BadItemError
 
@@ -19,7 +21,7 @@ def geometries(draw: st.DrawFn) -> Geometry:
     return random_geometry(
         size,
         crop_size=crop,
-        random_crop=draw(st.booleans()),
+        crop=draw(st.sampled_from(get_args(CropPlace))),
         rotate_degrees=draw(st.sampled_from([0, 10, 90, 180])),
         flip_probability=draw(st.sampled_from([0, 0.5, 1])),
         rng=np.random.default_rng(draw(st.integers(0, 2**32))),
@@ -92,7 +94,7 @@ def test_without_options_nothing_moves():
     geometry = random_geometry(
         (20, 30),
         crop_size=None,
-        random_crop=True,
+        crop="random_centred",
         rotate_degrees=0,
         flip_probability=0,
         rng=np.random.default_rng(0),
@@ -106,7 +108,7 @@ def test_flip_probability_is_a_share():
         random_geometry(
             (4, 4),
             crop_size=None,
-            random_crop=False,
+            crop="centre",
             rotate_degrees=0,
             flip_probability=0.25,
             rng=rng,
@@ -122,7 +124,7 @@ def test_angles_are_uniform_either_way():
         random_geometry(
             (4, 4),
             crop_size=None,
-            random_crop=False,
+            crop="centre",
             rotate_degrees=30,
             flip_probability=0,
             rng=rng,
@@ -143,8 +145,36 @@ def test_a_crop_larger_than_the_image_is_a_bad_item():
         random_geometry(
             (10, 10),
             crop_size=(11, 5),
-            random_crop=False,
+            crop="centre",
             rotate_degrees=0,
             flip_probability=0,
             rng=np.random.default_rng(0),
         )
+
+
+@settings(max_examples=80, deadline=None)
+@given(geometry=geometries(), data=st.data())
+def test_a_point_stays_on_its_pixel(geometry, data):
+    height, width = geometry.size
+    down, right = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    moved = geometry.move(np.array([[down + 0.5, right + 0.5]]))[0]
+    rows, columns = geometry.result_size
+    if not (0 <= moved[0] < rows and 0 <= moved[1] < columns):
+        return
+    # Which pixel of the source does the one show where the point is now?
+    places = np.arange(height * width).reshape(height, width)
+    low, high = (
+        geometry.apply((places >> shift & 255).astype(np.uint8), mask=True) for shift in (0, 8)
+    )
+    shown = int(low[tuple(moved.astype(int))]) + (int(high[tuple(moved.astype(int))]) << 8)
+    shown_down, shown_right = divmod(shown, width)
+    # Rotation enlarges: the nearest pixel is at most one beside it.
+    assert abs(shown_down - down) <= 1 and abs(shown_right - right) <= 1
+    if not geometry.degrees:
+        assert (shown_down, shown_right) == (down, right)
+
+
+def test_moving_changes_no_points_in_place():
+    points = np.array([[1.0, 2.0]])
+    Geometry((6, 6), Window(1, 1, 4, 4), flipped=True).move(points)
+    assert points.tolist() == [[1, 2]]

@@ -48,6 +48,7 @@ NOT_PLAIN = {
     "12 bits": jpeg().replace(FRAME, FRAME[:-1] + b"\x0c"),
     "lossless": jpeg().replace(FRAME, b"\xff\xc3\x00\x11\x08"),
     "cut off in the header": jpeg()[:100],
+    "a scan whose header has no length": jpeg().replace(b"\xff\xda\x00\x0c", b"\xff\xda\x00\x01"),
     "empty": b"",
 }
 

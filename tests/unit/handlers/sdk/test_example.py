@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,13 @@ BY_TENSORFLOW = bytes.fromhex(
 
 def test_the_bytes_are_those_of_tensorflow():
     assert encode_example(FEATURES) == BY_TENSORFLOW
+
+
+@given(values=st.lists(st.floats(width=32), max_size=300))
+def test_an_array_of_numbers_gives_the_bytes_of_their_list(values):
+    by_list = encode_example({"numbers": ("float_list", values)})
+    array = np.array(values, np.float32)
+    assert encode_example({"numbers": ("float_list", array)}) == by_list
 
 
 def test_the_order_of_features_does_not_matter():

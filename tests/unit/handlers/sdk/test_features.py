@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from dataset_handlers.sdk.features import (
+    Box,
     ClassLabel,
     Image,
     Scalar,
+    Sequence,
     Tensor,
     Text,
     features_json,
@@ -57,6 +59,47 @@ def test_json_is_that_of_tensorflow_datasets():
     assert label_names(features) == {"label": ["a", "b"]}
 
 
+def test_sequences_are_those_of_tensorflow_datasets():
+    module = "tensorflow_datasets.core.features"
+    box = {
+        "pythonClassName": f"{module}.bounding_boxes.BBoxFeature",
+        "boundingBox": {
+            "dtype": "float32",
+            "shape": {"dimensions": ["4"]},
+            "bboxFormat": "REL_YXYX",
+        },
+    }
+    assert Box().to_json() == box
+    assert Sequence(Box()).to_json() == {
+        "pythonClassName": f"{module}.sequence_feature.Sequence",
+        "sequence": {"feature": box, "length": "-1"},
+    }
+    assert label_names({"classes": Sequence(ClassLabel(("a", "b")))}) == {"classes": ["a", "b"]}
+
+
+def test_a_sequence_holds_as_many_as_there_are():
+    assert Sequence(Box()).encode([]) == []
+    assert Sequence(Box()).encode([[0, 0, 0.5, 1], (0.25, 0, 0.25, 1)]) == [
+        *(0, 0, 0.5, 1),
+        *(0.25, 0, 0.25, 1),
+    ]
+    assert Sequence(ClassLabel(("a", "b"))).encode([1, 0, 1]) == [1, 0, 1]
+    assert Sequence(Image(4, 4, 1, "png")).encode([b"one", b"two"]) == [b"one", b"two"]
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Sequence(ClassLabel(("a", "b"))).encode([2])
+
+
+@pytest.mark.parametrize("box", [[0.5, 0, 0.4, 1], [0, 0, 1, 1.01], [-0.1, 0, 1, 1], [0, 0, 1]])
+def test_what_is_no_box(box):
+    with pytest.raises(ValueError, match=r"box|unpack"):
+        Box().encode(box)
+
+
+def test_jpeg_has_no_16_bits():
+    with pytest.raises(ValueError, match="jpeg has no 16 bits"):
+        Image(None, None, 1, "jpeg", "uint16")
+
+
 @pytest.mark.parametrize(
     ("feature", "value", "kind", "values"),
     [
@@ -64,10 +107,10 @@ def test_json_is_that_of_tensorflow_datasets():
         (ClassLabel(("a", "b")), np.int64(1), "int64_list", [1]),
         (Text(), "ä", "bytes_list", ["ä".encode()]),
         (Scalar(), 7, "int64_list", [7]),
-        (Scalar(dtype="float32"), 7, "float_list", [7.0]),
+        (Scalar(dtype="float32"), 7, "float_list", [np.float32(7)]),
         (Tensor((2,), "bool"), [True, False], "int64_list", [1, 0]),
         (Tensor((2, 2), "uint8"), [[0, 1], [2, 255]], "int64_list", [0, 1, 2, 255]),
-        (Tensor((None, 2), "float32"), np.zeros((3, 2)), "float_list", [0.0] * 6),
+        (Tensor((None, 2), "float32"), np.zeros((3, 2)), "float_list", [np.float32(0)] * 6),
         (Tensor((None, 2), "int64"), np.zeros((0, 2)), "int64_list", []),
     ],
 )

@@ -1,0 +1,23 @@
+"""The order of a picture's channels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+
+from dataset_handlers.operations.arrays import Pixels
+
+ColorOrder = Literal["rgb", "bgr"]
+
+
+def in_order(pixels: Pixels, order: ColorOrder) -> Pixels:
+    """Return pixels that, once encoded and decoded again, have their channels in this order.
+
+    Files know red, green, blue alone: for "bgr" red and blue change places in them. That is the
+    order that networks trained with Caffe or OpenCV expect. Grey has none.
+    """
+    if order == "rgb" or pixels.ndim == 2:
+        return pixels
+    exchanged: Pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return exchanged

@@ -1,0 +1,21 @@
+"""Leave the traces of JPEG compression in a picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from dataset_handlers.operations.arrays import Pixels
+from dataset_handlers.operations.encode import encode_jpeg
+
+
+def recompress(pixels: Pixels, quality: int) -> Pixels:
+    """Return the picture as it is after it was a JPEG file of `quality` (libjpeg's, 1 to 100).
+
+    Source: D. Hendrycks and T. Dietterich, "Benchmarking Neural Network Robustness to Common
+    Corruptions and Perturbations", ICLR 2019: the corruption "JPEG".
+    """
+    flags = cv2.IMREAD_GRAYSCALE if pixels.ndim == 2 else cv2.IMREAD_COLOR_BGR
+    decoded = cv2.imdecode(np.frombuffer(encode_jpeg(pixels, quality), np.uint8), flags)
+    assert decoded is not None, "it was encoded just now"
+    return decoded
