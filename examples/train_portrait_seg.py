@@ -23,7 +23,7 @@ SIZE = 96
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a small network on portraits.")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()
 
     config = {
@@ -50,8 +50,8 @@ def main() -> None:
     print(f"a person everywhere: intersection over union {everywhere:.3f}")
     before = overlap(model.predict(images, verbose=0), masks)
     print(f"before training: intersection over union {before:.3f}", flush=True)
-    for epoch in range(10, arguments.epochs + 1, 10):
-        model.fit(train, epochs=10, shuffle=False, verbose=0)
+    for epoch in range(5, arguments.epochs + 1, 5):
+        model.fit(train, epochs=5, shuffle=False, verbose=0)
         after = overlap(model.predict(images, verbose=0), masks)
         print(f"after {epoch} epochs: intersection over union {after:.3f}", flush=True)
 
