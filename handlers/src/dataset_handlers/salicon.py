@@ -170,8 +170,7 @@ class SaliconHandler(ImageHandler):
             below = f"{folder}/{inner}" if inner else folder
             for name in unsorted_files(self.base_path / below, IMAGE_SUFFIXES):
                 part = inner or _part_of_name(name)
-                if part != "test":
-                    files[PurePosixPath(name).stem][part].append(f"{below}/{name}")
+                files[PurePosixPath(name).stem][part].append(f"{below}/{name}")
         return files
 
 

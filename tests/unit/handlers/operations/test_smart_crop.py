@@ -46,14 +46,13 @@ def test_it_is_the_window_that_trying_each_one_finds(saliency, at_once, data):
 
 
 def test_sums_beyond_32_bits():
-    saliency = np.full((4200, 4200), 255, np.uint8)
-    saliency[0, 0] = 254
-    assert 4198 * 4198 * 255 > 2**32
-    # Nine places; that in the centre leaves the darker corner out.
-    assert smart_window(saliency, (4198, 4198)) == Window(1, 1, 4198, 4198)
-    saliency[1, 1] = 254
-    # Now the central one has a darker pixel; of those that have none the first of the nearest.
-    assert smart_window(saliency, (4198, 4198)) == Window(1, 2, 4198, 4198)
+    saliency = np.full((4150, 6550), 255, np.uint8)
+    saliency[:, :2400] = 0
+    # From left to right the sums grow from less than 2^31 to more than 2^32.
+    assert 1750 * 4150 * 255 < 2**31 and 4150 * 4150 * 255 > 2**32
+    assert smart_window(saliency, (4150, 4150)) == Window(0, 2400, 4150, 4150)
+    # Down, too.
+    assert smart_window(saliency.T, (4150, 4150)) == Window(2400, 0, 4150, 4150)
 
 
 def test_a_part_of_a_picture_will_do():
