@@ -2,12 +2,15 @@
 
 import csv
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from dataset_handlers.classification import ClassificationHandler
 from dataset_handlers.duts import DutsHandler
+from dataset_handlers.portrait_seg import PortraitSegHandler
+from dataset_handlers.salicon import SaliconHandler
 
 
 def build(handler, path: Path) -> dict:
@@ -25,6 +28,44 @@ def test_classification(shared_data, tmp_path):
     said = build(handler, tmp_path / "shard")
     assert (said["records"], said["skipped"]) == (54, [])
     assert handler.feature_spec()["labels"] == {"label": ["ants", "bees"]}
+
+
+@pytest.mark.parametrize("config", [{}, {"smart_crop": [1, 1], "image_size": [64, 64]}])
+def test_salicon(shared_data, tmp_path, config):
+    handler = SaliconHandler(config, str(shared_data / "salicon"))
+    said = build(handler, tmp_path / "shard")
+    assert (said["records"], said["skipped"]) == (60, [])
+    splits = Counter(item["split"] for item in handler.plan_items("key"))
+    assert splits == {"train": 48, "validation": 12}
+
+
+@pytest.mark.parametrize("config", [{}, {"square_crop": False, "image_size": [64, 96]}])
+def test_portrait_seg(shared_data, tmp_path, config):
+    handler = PortraitSegHandler(config, str(shared_data / "portrait_seg"))
+    said = build(handler, tmp_path / "shard")
+    assert (said["records"], said["skipped"]) == (68, [])
+
+
+def test_bad_salicon(shared_data, tmp_path):
+    said = build(SaliconHandler({}, str(shared_data / "bad" / "salicon")), tmp_path / "shard")
+    assert said["records"] == 0
+    assert {bad["key"]: bad["reason"] for bad in said["skipped"]} == {
+        "images/train/002.jpg": "an image without its map maps/train/002.png",
+        "images/train/004.jpg": "the map is [128, 128], its image [256, 256]",
+        "maps/train/orphan.png": "a map without its image images/train/orphan.jpg",
+    }
+
+
+def test_bad_portrait_seg(shared_data, tmp_path):
+    handler = PortraitSegHandler({}, str(shared_data / "bad" / "portrait_seg"))
+    said = build(handler, tmp_path / "shard")
+    assert said["records"] == 0
+    assert {bad["key"]: bad["reason"] for bad in said["skipped"]} == {
+        "images/53.jpg": "the mask is [408, 612], its image [734, 1100]",
+        "images/69.jpg": "the mask is [361, 692], its image [627, 1200]",
+        "images/85.jpg": "the mask is [375, 666], its image [480, 852]",
+        "images/95.jpg": "the mask is [500, 500], its image [767, 767]",
+    }
 
 
 def test_bad_duts(shared_data, tmp_path):

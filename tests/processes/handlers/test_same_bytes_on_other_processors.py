@@ -21,14 +21,24 @@ PROGRAM = """
 import hashlib
 import sys
 from dataset_handlers.duts import DutsHandler
+from dataset_handlers.portrait_seg import PortraitSegHandler
+from dataset_handlers.salicon import SaliconHandler
+
+def write(handler):
+    said = handler.write_shard(list(handler.plan_items("key")), sys.argv[2], "key")
+    with open(sys.argv[2], "rb") as file:
+        print(hashlib.file_digest(file, "sha256").hexdigest(), said["records"])
+
 for size, crop in (([300, 280], [200, 200]), ([64, 50], None)):
     config = {"image_size": size, "crop_size": crop, "random_crop_centered": True,
               "variations_per_sample": 3, "flip_probability": 0.5, "brightness": 0.3}
     for degrees in (0, 25):
-        handler = DutsHandler(config | {"rotate_degrees": degrees}, sys.argv[1])
-        said = handler.write_shard(list(handler.plan_items("key")), sys.argv[2], "key")
-        with open(sys.argv[2], "rb") as file:
-            print(hashlib.file_digest(file, "sha256").hexdigest(), said["records"])
+        write(DutsHandler(config | {"rotate_degrees": degrees}, sys.argv[1]))
+moved = {"rotate_degrees": 25, "flip_probability": 0.5, "variations_per_sample": 3}
+for size in ([90, 100], [200, 300]):
+    smart = {"image_size": size, "smart_crop": [1, 1], "smart_crop_share": 0.8}
+    write(SaliconHandler(smart | moved, sys.argv[1]))
+    write(PortraitSegHandler({"image_size": [size[0]] * 2} | moved, sys.argv[1]))
 """
 
 
@@ -40,6 +50,9 @@ def raw(tmp_path_factory):
         draw_pair(folder, name, 120, 160)
         noise = rng.integers(0, 256, (120, 160, 3), np.uint8)
         save(folder / "DUTS-TR-Image" / f"{name}.jpg", noise)
+        save(folder / "images" / f"{name}.jpg", noise)
+        save(folder / "maps" / f"{name}.png", noise[..., 0])
+        save(folder / "masks" / f"{name}.png", noise[..., 1])
     # One that goes through Pillow: two pictures in a file.
     save(folder / "DUTS-TR-Image" / "two.jpg", noise, format="MPO", save_all=True)
     return folder
@@ -58,7 +71,7 @@ def digests(raw, folder, environment: dict[str, str]) -> str:
         capture_output=True,
         text=True,
     )
-    assert result.stdout.count(" 6\n") == 4
+    assert result.stdout.count(" 6\n") == 8
     return result.stdout
 
 

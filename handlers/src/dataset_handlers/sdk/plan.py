@@ -37,17 +37,16 @@ class OrderedItems:
         self,
         items: Iterable[SourceItem],
         content_key: str,
-        split_of_key: Callable[[str], str] | None = None,
+        split_of_item: Callable[[SourceItem], str] | None = None,
     ) -> None:
-        """`split_of_key`: None where all items are in `TRAIN`."""
+        """`split_of_item`: None where all items are in `TRAIN`."""
         digest = _Digests("order", content_key).digest
         digests, lines, splits = bytearray(), list[bytes](), list[str]()
         for item in items:
-            key = item.key
-            digests += digest(key)
+            digests += digest(item.key)
             lines.append(_open_line(item))
-            if split_of_key:
-                splits.append(split_of_key(key))
+            if split_of_item:
+                splits.append(split_of_item(item))
         self._lines, self._splits, self._order = lines, splits, sorted_places(digests)
         for place in _repeated(digests, self._order):
             raise HandlerError(f"source_items() gave the key {self._item(place).key} twice")

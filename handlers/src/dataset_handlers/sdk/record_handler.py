@@ -79,11 +79,11 @@ class RecordHandler(DatasetHandler):
 
     def plan_items(self, content_key: str) -> Iterator[dict[str, Any]]:
         """Yield the source items in their final order, as JSON values."""
-        split_of = self._split_by_key
+        split_of = self.split_of_items() or (lambda _: plan.TRAIN)
         for item in islice(self._ordered(content_key), self.options.max_items):
             yield {
                 "key": item.key,
-                "split": split_of(item.key),
+                "split": split_of(item),
                 "records": self.options.variations_per_sample,
                 "files": dict(item.files),
                 "meta": dict(item.meta),
@@ -117,16 +117,21 @@ class RecordHandler(DatasetHandler):
         }
 
     def _ordered(self, content_key: str) -> plan.OrderedItems:
-        split_of = self._split_by_key if self.options.validation_share else None
-        ordered = plan.OrderedItems(self.source_items(), content_key, split_of)
+        ordered = plan.OrderedItems(self.source_items(), content_key, self.split_of_items())
         if not ordered:
             raise self.no_source_items()
         self._checked_features()
         return ordered
 
-    @property
-    def _split_by_key(self) -> Callable[[str], str]:
-        return plan.split_by_key(self.options.seed, self.options.validation_share)
+    def split_of_items(self) -> Callable[[SourceItem], str] | None:
+        """Return what tells an item's split, `train` or `validation`; None: all are in `train`.
+
+        By keyed hash, as `validation_share` says. Override it where raw data has splits of its own.
+        """
+        if not self.options.validation_share:
+            return None
+        split_of = plan.split_by_key(self.options.seed, self.options.validation_share)
+        return lambda item: split_of(item.key)
 
     def write_shard(
         self,

@@ -33,9 +33,9 @@ class SourceItem:
         own["meta"] = {} if meta is None else meta
 
     @classmethod
-    def bad(cls, key: str, problem: str) -> SourceItem:
+    def bad(cls, key: str, problem: str, meta: Mapping[str, Any] | None = None) -> SourceItem:
         """Return an item of which the listing tells already that it can't be used."""
-        return cls(key, {}, {_PROBLEM: problem})
+        return cls(key, {}, {**(meta or {}), _PROBLEM: problem})
 
     def check(self) -> None:
         """Raise `BadItemError` if the item was bad when it was listed."""

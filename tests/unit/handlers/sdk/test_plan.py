@@ -82,7 +82,7 @@ def test_a_line_says_what_the_item_was_when_it_came():
 
 
 def test_lines_come_in_the_order_of_their_hashes_by_split():
-    places = OrderedItems(ITEMS, "key", lambda key: split_of(key, 0, 0.3))
+    places = OrderedItems(ITEMS, "key", lambda item: split_of(item.key, 0, 0.3))
     lines = {"train": [], "validation": []}
     for split, some in places.open_lines(500):
         lines[split] += [json.loads(line + b"}")["key"] for line in some]

@@ -82,6 +82,23 @@ def test_an_item_stays_in_its_split(tmp_path):
     assert set(splits[0].values()) == {"train", "validation"}
 
 
+class LongOnesHandler(DiceHandler):
+    def split_of_items(self):
+        return lambda item: "validation" if item.meta["length"] > 7 else "train"
+
+
+def test_a_handler_may_know_the_splits_of_its_raw_data(tmp_path):
+    handler = LongOnesHandler({}, dice_folder(tmp_path / "raw", one="x", three="y", five="z"))
+    splits = {item["key"]: item["split"] for item in handler.plan_items("key")}
+    assert splits == {"one.txt": "train", "three.txt": "validation", "five.txt": "validation"}
+    assert handler.write_plan("key", str(tmp_path)) == {
+        "train": {"items": 1, "records": 1},
+        "validation": {"items": 2, "records": 2},
+    }
+    lines = (tmp_path / "validation.jsonl").read_text().splitlines()
+    assert {json.loads(line)["key"] for line in lines} == {"three.txt", "five.txt"}
+
+
 def test_what_write_shard_says_is_true(tmp_path):
     handler = DiceHandler({"variations_per_sample": 2}, dice_folder(tmp_path, count=3))
     path, seen = tmp_path / "shard", []
