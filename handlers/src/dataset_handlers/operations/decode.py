@@ -5,8 +5,8 @@ What the file holds counts, not its name. On purpose:
 - Grey becomes RGB by repetition, RGB becomes grey by ITU-R BT.601's weights, CMYK and other colour
   spaces become RGB by Pillow's formulas (no colour profiles), palettes are looked up.
 - Transparent parts show white in a picture, as on a page, and black in a mask.
-- 16 bits per channel keep the upper 8. 32-bit and floating-point images have no defined white and
-  are refused.
+- 16 bits per channel keep the upper 8, but in `decode_deep`. 32-bit and floating-point images have
+  no defined white and are refused.
 - Of several pictures in a file (animated GIF, MPO, pages of a TIFF) the first is taken.
 - A file that lacks pixels because it was cut off is refused, even if most of it could be shown.
   Damage that leaves a decodable file can't be seen here.
@@ -41,7 +41,8 @@ from dataset_handlers.sdk.errors import BadItemError
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """JPEG includes MPO, a JPEG with more JPEGs behind it."""
 
-Mode = Literal["RGB", "L"]
+Mode = Literal["RGB", "L", "first"]
+"""Colour; grey; the first channel, in full depth."""
 
 _BACKGROUNDS: dict[Mode, int] = {"RGB": 255, "L": 0}
 _FLAGS: dict[Mode, int] = {"RGB": cv2.IMREAD_COLOR_BGR, "L": cv2.IMREAD_GRAYSCALE}
@@ -54,6 +55,7 @@ _REDUCTIONS = {
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
 _ROWS_AT_ONCE = 64
+_ODD_CHANNELS = "channels of 16 bits in an unusual order"
 _NO_MEMORY = -4  # cv::Error::StsNoMem
 # Pillow's decoders raise all of these on files that are broken in some way.
 _BROKEN = (
@@ -90,6 +92,21 @@ def decode_color(data: bytes, max_pixels: int, reducible: Reducible | None = Non
 def decode_grey(data: bytes, max_pixels: int, reducible: Reducible | None = None) -> Decoded:
     """Return uint8 `[height, width]`. Raises `BadItemError`."""
     return _decode(data, max_pixels, "L", reducible)
+
+
+def decode_deep(data: bytes, max_pixels: int) -> Decoded:
+    """Return the first channel in full depth, uint8 or uint16 `[height, width]`: for depth maps.
+
+    That is grey or red, as the file has it: no colours are mixed, and transparency is not looked
+    at. Palettes are looked up; CMYK and other colour spaces become RGB. Raises `BadItemError`.
+    """
+    image = _open(data, max_pixels)
+    if image.format in ("JPEG", "MPO"):
+        color = _decode(data, max_pixels, "RGB", None)
+        return Decoded(color.pixels[..., 2].copy(), color.size)
+    if _is_deep_color(image):
+        return _decode_deep_color(data, image)
+    return _decode_with_pillow(image, "first", None)
 
 
 def _decode(data: bytes, max_pixels: int, mode: Mode, reducible: Reducible | None) -> Decoded:
@@ -138,15 +155,20 @@ def _decode_jpeg(
     size = _upright(size, orientation)
     reduction = _REDUCTIONS[_divisor(size, reducible)]
     flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION | reduction
+    pixels = _decode_with_opencv(data, flags, "a broken JPEG")
+    return Decoded(turn_upright(pixels, orientation), size)
+
+
+def _decode_with_opencv(data: bytes, flags: int, broken: str) -> Pixels:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         if error.code == _NO_MEMORY:  # the machine's fault, not the item's
             raise MemoryError(str(error)) from error
-        raise BadItemError("it can't be decoded: a broken JPEG") from error
+        raise BadItemError(f"it can't be decoded: {broken}") from error
     if pixels is None:
-        raise BadItemError("it can't be decoded: a broken JPEG")
-    return Decoded(turn_upright(pixels, orientation), size)
+        raise BadItemError(f"it can't be decoded: {broken}")
+    return pixels
 
 
 def _upright(size: Size, orientation: int) -> Size:
@@ -196,30 +218,62 @@ def _set_reduction(image: Image.Image, reducible: Reducible | None) -> Size | No
     return size
 
 
+def _is_deep_color(image: Image.Image) -> bool:
+    """Whether several channels have 16 bits each, of which Pillow keeps 8."""
+    return not image.mode.startswith("I") and any(";16" in str(tile[3]) for tile in image.tile)
+
+
+def _decode_deep_color(data: bytes, image: Image.Image) -> Decoded:
+    """Have Pillow say whether the file is whole and what its upper 8 bits are, OpenCV the rest."""
+    upper = _decode_with_pillow(image, "first", None).pixels
+    flags = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH  # turned upright
+    first = _decode_with_opencv(data, flags, _ODD_CHANNELS)[..., 2].copy()
+    if first.dtype != np.uint16 or not np.array_equal(first >> 8, upper):
+        raise BadItemError(f"it can't be decoded: {_ODD_CHANNELS}")
+    return Decoded(first, (first.shape[0], first.shape[1]))
+
+
 def _in_bands(image: Image.Image, mode: Mode) -> Pixels:
     """Do `_eight_bits`, and hold no more than one copy: each of its steps makes another one."""
     bands = (
         image.crop((0, top, image.width, min(top + _ROWS_AT_ONCE, image.height)))
         for top in range(0, image.height, _ROWS_AT_ONCE)
     )
-    channels = () if mode == "L" else (3,)
-    pixels = np.empty((image.height, image.width, *channels), np.uint8)
+    channels = (3,) if mode == "RGB" else ()
+    deep = mode == "first" and image.mode.startswith("I;16")
+    pixels = np.empty((image.height, image.width, *channels), np.uint16 if deep else np.uint8)
     for number, band in enumerate(bands):
         top = number * _ROWS_AT_ONCE
-        pixels[top : top + band.height] = _eight_bits(band, mode)
+        taken = _first_channel(band) if mode == "first" else _eight_bits(band, mode)
+        pixels[top : top + band.height] = taken
     return pixels
+
+
+def _first_channel(image: Image.Image) -> Pixels:
+    _check_white(image)
+    if image.mode.startswith("I;16"):
+        return np.asarray(image)
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.getbands()[0] not in ("L", "R"):
+        image = image.convert("RGB")
+    return np.asarray(image.getchannel(0))
 
 
 def _eight_bits(image: Image.Image, mode: Mode) -> Pixels:
     if image.mode.startswith("I;16"):
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
-    if image.mode in ("I", "F"):
-        raise BadItemError("its pixels have 32 bits: what is white is not defined")
+    _check_white(image)
     if image.has_transparency_data:
         image = _on_background(image.convert("RGBA"), _BACKGROUNDS[mode])
     pixels = np.asarray(image.convert(mode))
     return pixels if mode == "L" else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+
+
+def _check_white(image: Image.Image) -> None:
+    if image.mode in ("I", "F"):
+        raise BadItemError("its pixels have 32 bits: what is white is not defined")
 
 
 def _on_background(image: Image.Image, background: int) -> Image.Image:
