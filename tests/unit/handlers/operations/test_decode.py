@@ -88,6 +88,13 @@ def test_16_bits_keep_the_upper_8():
     assert rgb(data)[0, :, 2].tolist() == [0, 0, 1, 255]
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_of_colours_keep_the_upper_8(suffix):
+    colours = np.random.default_rng(0).integers(0, 65536, (5, 7, 3), np.uint16)
+    data = cv2.imencode(suffix, colours)[1].tobytes()
+    assert np.array_equal(decode_color(data, LIMIT).pixels, colours >> 8)
+
+
 def test_one_bit_is_0_and_255():
     data = saved(Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1"), "PNG")
     assert decode_grey(data, LIMIT).pixels.tolist() == [[0, 255]]
@@ -284,6 +291,23 @@ def test_a_lack_of_memory_is_no_broken_picture(monkeypatch, code, raised):
     monkeypatch.setattr(cv2, "imdecode", imdecode)
     with pytest.raises(raised):
         decode_color(encoded_as(photo(), "JPEG"), LIMIT)
+
+
+@pytest.mark.parametrize("decode", [decode_color, decode_grey, decode_deep])
+def test_tiffs_that_pillow_reads_otherwise_than_meant_are_refused(decode):
+    def tiff(bits: int, photometric: int) -> bytes:
+        """One pixel, two bytes."""
+        entries = [(256, 1), (257, 1), (258, bits), (259, 1), (262, photometric)]
+        entries += [(273, 8), (277, 1), (278, 1), (279, 2)]
+        body = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+        head = b"II*\0" + struct.pack("<I", 10) + b"\xff\x0f"
+        return head + struct.pack("<H", len(entries)) + body + b"\0" * 4
+
+    assert decode(tiff(16, 1), LIMIT).size == (1, 1)
+    with pytest.raises(BadItemError, match="its pixels have 12 bits"):
+        decode(tiff(12, 1), LIMIT)
+    with pytest.raises(BadItemError, match="0 for white"):
+        decode(tiff(16, 0), LIMIT)
 
 
 DEEP = np.array([[0, 255, 256], [4000, 43690, 65535]], np.uint16)
