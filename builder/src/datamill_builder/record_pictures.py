@@ -44,9 +44,16 @@ class Visible:
 def visible_features(features: dict[str, Any] | None) -> list[Visible]:
     """Return what can be shown of a features.json, the picture itself first."""
     named = (features or {}).get("featuresDict", {}).get("features", {})
-    found = [_visible(name, feature) for name, feature in named.items()]
+    found = [_visible_or_none(name, feature) for name, feature in named.items()]
     # What was made for the picture comes after it.
     return sorted(filter(None, found), key=lambda shown: (shown.name != "image", shown.name))
+
+
+def _visible_or_none(name: str, feature: dict[str, Any]) -> Visible | None:
+    try:
+        return _visible(name, feature)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return None  # a handler may describe its features in its own way
 
 
 def _visible(name: str, feature: dict[str, Any]) -> Visible | None:

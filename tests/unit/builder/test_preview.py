@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from datamill_builder.preview import contact_sheet
@@ -296,3 +298,55 @@ def test_boxes_that_are_none(tmp_path: Path, boxes: Values) -> None:
     assert share_of_first(sheet(tmp_path, record, boxes=SEQUENCE_OF_BOXES)) > 0.95
     without: dict[str, Values] = {"boxes": boxes}
     sheet(tmp_path, without, names=(), boxes=SEQUENCE_OF_BOXES)
+
+
+numbers = st.integers(-3, 5) | st.sampled_from([2**40, 0.5, "2", "-1", "x", None, True])
+descriptions = st.recursive(
+    numbers | st.sampled_from(["float32", "int64"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "image",
+                    "sequence",
+                    "feature",
+                    "tensor",
+                    "shape",
+                    "dimensions",
+                    "dtype",
+                    "boundingBox",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+anything = st.lists(st.floats(width=32), max_size=14) | st.lists(st.integers(-9, 9), max_size=14)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    features=st.dictionaries(
+        st.sampled_from("abc"),
+        st.dictionaries(
+            st.sampled_from(["image", "sequence", "tensor", "boundingBox"]),
+            descriptions
+            | st.fixed_dictionaries(
+                {
+                    "dtype": st.just("float32"),
+                    "shape": st.fixed_dictionaries({"dimensions": st.lists(numbers, max_size=4)}),
+                }
+            ),
+            max_size=2,
+        ),
+    ),
+    record=st.dictionaries(st.sampled_from("abc"), anything),
+)
+def test_whatever_features_say_there_is_a_sheet(
+    tmp_path_factory: pytest.TempPathFactory, features: dict[str, Any], record: dict[str, Any]
+) -> None:
+    path = write_records(tmp_path_factory.getbasetemp() / "any", [example(**record)] * 2)
+    assert contact_sheet([path], {"featuresDict": {"features": features}}, {})
