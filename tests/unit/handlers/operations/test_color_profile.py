@@ -40,7 +40,9 @@ SRGB_CURVE = para(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 GAMMA_2_2 = curv(563)  # 563 / 256, as Adobe RGB has it
 
 
-def profile(colours: list[tuple[float, ...]], curve: bytes, spaces: bytes = b"RGB XYZ ") -> bytes:
+def profile(
+    colours: list[tuple[float, ...]], curve: bytes, spaces: bytes = b"RGB XYZ ", **others: bytes
+) -> bytes:
     text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"Test\0" + b"\0" * 79
     tags = {
         b"desc": text,
@@ -51,6 +53,7 @@ def profile(colours: list[tuple[float, ...]], curve: bytes, spaces: bytes = b"RG
             for name, colour in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colours, strict=True)
         },
         **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+        **{name.encode(): other for name, other in others.items()},
     }
     at = 128 + 4 + 12 * len(tags)
     table, body = struct.pack(">I", len(tags)), b""
@@ -96,6 +99,12 @@ def test_it_is_what_littlecms_does(colours, curve):
         found = conversion_to_srgb(icc).apply(pixels).astype(int)
         assert np.abs(found - by_littlecms(pixels, icc)).max() <= 2
         assert np.abs(found - by_littlecms(pixels, icc)).mean() < 0.2
+
+
+def test_each_channel_has_its_curve():
+    icc = profile(ADOBE_RGB, GAMMA_2_2, rTRC=CURVES["sRGB"], bTRC=CURVES["table"])
+    found = conversion_to_srgb(icc).apply(SOME).astype(int)
+    assert np.abs(found - by_littlecms(SOME, icc)).max() <= 2
 
 
 def by_css(red: int, green: int, blue: int) -> np.ndarray:

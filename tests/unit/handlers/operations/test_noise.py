@@ -55,6 +55,11 @@ def test_ends_are_cut_off(sigma):
         assert np.abs(noisy.astype(int) - value).max() <= min(255, 4 * sigma)
 
 
+@pytest.mark.parametrize("sigma", [1e6, 1e9, 1e15])
+def test_noise_beyond_all_values_leaves_black_and_white(sigma):
+    assert set(np.unique(add_noise(GREY, sigma, rng()))) == {0, 255}
+
+
 def test_the_generator_decides():
     assert np.array_equal(add_noise(SOME, 9, rng(1)), add_noise(SOME, 9, rng(1)))
     assert not np.array_equal(add_noise(SOME, 9, rng(1)), add_noise(SOME, 9, rng(2)))
