@@ -122,7 +122,7 @@ def _of_tensor(values: list[Any], shape: tuple[int, ...]) -> Image.Image:
     if not whole or not isinstance(values[0], float):
         return _broken()
     # No more than can be seen: tensors have millions of numbers.
-    step = max(1, max(height, width) // PICTURE_PIXELS)
+    step = -(-max(height, width) // PICTURE_PIXELS)
     channels = shape[2] if len(shape) == 3 else 1
     rows = [values[at : at + per_row] for at in range(0, len(values), step * per_row)]
     size, (low, high) = (-(-width // step), len(rows)), _range(values)
@@ -145,8 +145,10 @@ def _plane(values: list[float], size: tuple[int, int], low: float, high: float) 
     """Return numbers as grey; what is no number is black."""
     if low == high:
         return Image.new("L", size, _FLAT)
+    if not math.isfinite(sum(values)):
+        values = [min(high, max(low, value)) for value in values]
     scale = 255 / (high - low)
-    shades = array("f", [(min(high, max(low, value)) - low) * scale for value in values])
+    shades = array("f", [(value - low) * scale for value in values])
     return Image.frombytes("F", size, shades.tobytes()).convert("L")
 
 
