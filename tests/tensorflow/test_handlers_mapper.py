@@ -80,6 +80,30 @@ def test_inputs_and_targets_as_the_config_says(pairs, tmp_path):
     assert (set(inputs), set(targets)) == ({"image", "mask"}, set())
 
 
+@pytest.mark.parametrize("image_is_input", [True, False])
+def test_what_standardises_an_image_goes_with_it(pairs, tmp_path, image_is_input):
+    names = ["image"] if image_is_input else ["mask"]
+    config = {"standardize": "metadata", "input_attributes": names}
+    path = write(DutsHandler(config, pairs), tmp_path / "shard")
+    inputs, targets = next(iter(DutsHandler(config, pairs).tf_records_mapper([path])))
+    with_image, without = (inputs, targets) if image_is_input else (targets, inputs)
+    assert set(with_image) == {"image", "image_mean", "image_deviation"}
+    assert set(without) == {"mask"}
+    pixels = tf.cast(with_image["image"], tf.float32)
+    # JPEG changes them a little.
+    assert np.allclose(tf.reduce_mean(pixels, (1, 2, 3)), with_image["image_mean"], atol=1)
+
+
+def test_applied_standardisation_is_tensorflows(tmp_path):
+    save(tmp_path / "raw" / "ants" / "a.png", gradient(40, 60))
+    config = {"image_size": [40, 60], "standardize": "applied"}
+    handler = ClassificationHandler(config, str(tmp_path / "raw"))
+    inputs, _ = next(iter(handler.tf_records_mapper([write(handler, tmp_path / "shard")])))
+    expected = tf.image.per_image_standardization(gradient(40, 60))
+    assert (inputs["image"].dtype, inputs["image"].shape) == (tf.float32, (1, 40, 60, 3))
+    assert np.allclose(inputs["image"][0], expected, atol=1e-5)
+
+
 def test_sizes_that_differ_make_ragged_batches(pairs, tmp_path):
     config = {"image_size": None, "batch_size": 5}
     path = write(DutsHandler(config, pairs), tmp_path / "shard")

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
@@ -20,7 +20,7 @@ from dataset_handlers.sdk.errors import BadItemError
 from dataset_handlers.sdk.example import decode_example
 from dataset_handlers.sdk.features import ClassLabel, Feature, Tensor
 from dataset_handlers.sdk.option_types import SIZE_ALLOWED, Size, WholeNumber, option
-from dataset_handlers.sdk.options import BaseOptions
+from dataset_handlers.sdk.options import BaseOptions, impossible
 from dataset_handlers.sdk.source import SourceItem
 from dataset_handlers.sdk.source_files import (
     IMAGE_SUFFIXES,
@@ -46,9 +46,13 @@ class ClassificationOptions(ImageOptions):
 
     @field_validator("channels")
     @classmethod
-    def _grey_or_rgb(cls, channels: int) -> int:
+    def _grey_or_rgb(cls, channels: int, info: ValidationInfo) -> int:
         if channels not in (1, 3):
             raise ValueError("neither grey nor RGB")
+        of_colour = ("saturation", "hue_degrees") if channels == 1 else ()
+        for name in of_colour:
+            if info.data.get(name):
+                raise impossible(f"{name} needs colours to change")
         return channels
 
 

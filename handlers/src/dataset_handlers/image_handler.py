@@ -78,6 +78,14 @@ class ImageHandler(RecordHandler):
                 numbers = {}
         return {"image": Image(height, width, channels, "jpeg"), **numbers}
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What belongs to the image goes where the image goes."""
+        names = super().inputs
+        if "image" in names and self.options.standardize == "metadata":
+            return (*names, "image_mean", "image_deviation")
+        return names
+
     def color(
         self, item: SourceItem, role: str, *, alone: bool = False, full: bool = False
     ) -> Decoded:

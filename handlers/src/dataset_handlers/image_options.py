@@ -84,8 +84,9 @@ class ImageOptions(BaseOptions):
     """Compress as JPEG by a random quality in between, before the record's own encoding."""
 
     standardize: Standardize = option("no", 'one of "no", "metadata", "applied"')
-    """Mean 0 and deviation 1: nothing, or the record also holds `image_mean` and
-    `image_deviation`, or its image is float32 with that done."""
+    """Mean 0 and deviation 1: nothing, or the record also holds the `image_mean` and
+    `image_deviation` that the image had before it was encoded, or its image is float32 with that
+    done."""
 
     color_order: ColorOrder = option("rgb", 'one of "rgb", "bgr"')
     """The order of the channels in the record."""
@@ -110,6 +111,21 @@ class ImageOptions(BaseOptions):
         if crop and image and (crop[0] > image[0] or crop[1] > image[1]):
             raise impossible(f"it must fit into image_size, which is {list(image)}")
         return crop
+
+    @field_validator("resize_mode")
+    @classmethod
+    def _resizes(cls, mode: ResizeMode, info: ValidationInfo) -> ResizeMode:
+        asked_for = mode != cls.model_fields["resize_mode"].default
+        if asked_for and info.data.get("image_size", mode) is None:
+            raise impossible("image_size is null, so that nothing is resized")
+        return mode
+
+    @field_validator("random_crop_centered", "random_crop")
+    @classmethod
+    def _has_a_window(cls, asked_for: bool, info: ValidationInfo) -> bool:
+        if asked_for and info.data.get("crop_size", asked_for) is None:
+            raise impossible("crop_size is null, so that there is no window to place")
+        return asked_for
 
     @field_validator("random_crop")
     @classmethod

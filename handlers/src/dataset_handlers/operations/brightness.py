@@ -9,9 +9,10 @@ from dataset_handlers.operations.arrays import Pixels
 
 
 def brighten(pixels: Pixels, factor: float, *, spare: bool = False) -> Pixels:
-    """Return every value times `factor`, rounded, at most 255. Raises ValueError if negative.
+    """Return factor v of every value, rounded, at most 255. Raises ValueError if negative.
 
-    `spare`: the pixels are not needed any more, and take the result.
+    `spare`: the pixels are not needed any more, and take the result. Source: torchvision's
+    `adjust_brightness`.
     """
     if factor < 0:
         raise ValueError(f"the factor {factor} is negative")

@@ -63,5 +63,8 @@ def _room(size: Size, crop_size: Size) -> Size:
 
 
 def _triangular(room: int, rng: np.random.Generator) -> int:
-    """Return one of 0 … `room`; the mean of two uniform numbers is triangular on [0, 1)."""
+    """Return one of 0 … `room`; the mean of two uniform numbers is triangular on [0, 1).
+
+    Source: L. Devroye, "Non-Uniform Random Variate Generation", 1986, I.4.
+    """
     return int((rng.random() + rng.random()) / 2 * (room + 1))

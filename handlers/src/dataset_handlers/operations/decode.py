@@ -3,10 +3,13 @@
 What the file holds counts, not its name. On purpose:
 - The EXIF orientation is applied. Malformed EXIF is ignored.
 - Grey becomes RGB by repetition, RGB becomes grey by ITU-R BT.601's weights, CMYK and other colour
-  spaces become RGB by Pillow's formulas (no colour profiles), palettes are looked up.
+  spaces become RGB by Pillow's formulas, palettes are looked up.
+- Colours of other RGB spaces (Display P3, Adobe RGB), as an ICC profile in the file tells, become
+  sRGB: `color_profile`. Profiles of grey and CMYK are not looked at, and none where grey, a mask or
+  a depth map is asked for: those are values, not colours.
 - Transparent parts show white in a picture, as on a page, and black in a mask.
-- 16 bits per channel keep the upper 8. 32-bit and floating-point images have no defined white and
-  are refused.
+- 16 bits per channel keep the upper 8, but in `decode_deep`. 32-bit and floating-point images have
+  no defined white and are refused, and so are TIFFs of 12 bits or of 16 whose 0 is white.
 - Of several pictures in a file (animated GIF, MPO, pages of a TIFF) the first is taken.
 - A file that lacks pixels because it was cut off is refused, even if most of it could be shown.
   Damage that leaves a decodable file can't be seen here.
@@ -23,9 +26,10 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from dataset_handlers.operations.arrays import Pixels, Size
+from dataset_handlers.operations.color_profile import conversion_to_srgb
 from dataset_handlers.operations.file_kind import describe_other_file
 from dataset_handlers.operations.jpeg_header import plain_jpeg_size
 from dataset_handlers.operations.orientation import (
@@ -41,9 +45,11 @@ from dataset_handlers.sdk.errors import BadItemError
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """JPEG includes MPO, a JPEG with more JPEGs behind it."""
 
-Mode = Literal["RGB", "L"]
+Mode = Literal["RGB", "L", "first"]
+"""Colour; grey; the first channel, in full depth."""
 
 _BACKGROUNDS: dict[Mode, int] = {"RGB": 255, "L": 0}
+_COLOURED = frozenset({"RGB", "RGBA", "P"})
 _FLAGS: dict[Mode, int] = {"RGB": cv2.IMREAD_COLOR_BGR, "L": cv2.IMREAD_GRAYSCALE}
 _REDUCTIONS = {
     1: 0,
@@ -54,6 +60,8 @@ _REDUCTIONS = {
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
 _ROWS_AT_ONCE = 64
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # Source: TIFF 6.0, 8
+_ODD_CHANNELS = "channels of 16 bits in an unusual order"
 _NO_MEMORY = -4  # cv::Error::StsNoMem
 # Pillow's decoders raise all of these on files that are broken in some way.
 _BROKEN = (
@@ -83,25 +91,46 @@ class Reducible(NamedTuple):
 
 
 def decode_color(data: bytes, max_pixels: int, reducible: Reducible | None = None) -> Decoded:
-    """Return uint8 `[height, width, 3]`, blue first. Raises `BadItemError`."""
-    return _decode(data, max_pixels, "RGB", reducible)
+    """Return uint8 `[height, width, 3]`, blue first, in sRGB. Raises `BadItemError`."""
+    decoded, profile = _decode(data, max_pixels, "RGB", reducible)
+    conversion = conversion_to_srgb(profile) if profile else None
+    return decoded._replace(pixels=conversion.apply(decoded.pixels)) if conversion else decoded
 
 
 def decode_grey(data: bytes, max_pixels: int, reducible: Reducible | None = None) -> Decoded:
     """Return uint8 `[height, width]`. Raises `BadItemError`."""
-    return _decode(data, max_pixels, "L", reducible)
+    return _decode(data, max_pixels, "L", reducible)[0]
 
 
-def _decode(data: bytes, max_pixels: int, mode: Mode, reducible: Reducible | None) -> Decoded:
+def decode_deep(data: bytes, max_pixels: int) -> Decoded:
+    """Return the first channel in full depth, uint8 or uint16 `[height, width]`: for depth maps.
+
+    That is grey or red, as the file has it: no colours are mixed, and transparency is not looked
+    at. Palettes are looked up; CMYK and other colour spaces become RGB. Raises `BadItemError`.
+    """
+    image = _open(data, max_pixels)
+    if image.format in ("JPEG", "MPO"):
+        color, _ = _decode(data, max_pixels, "RGB", None)
+        return Decoded(color.pixels[..., 2].copy(), color.size)
+    if _is_deep_color(image):
+        return _decode_deep_color(data, image)
+    return _decode_with_pillow(image, "first", None)
+
+
+def _decode(
+    data: bytes, max_pixels: int, mode: Mode, reducible: Reducible | None
+) -> tuple[Decoded, bytes | None]:
+    """Return also the profile of its colours, if it has colours and one."""
     size = plain_jpeg_size(data)
     if size and _is_whole_jpeg(data):
         _check_pixels(size, max_pixels)
-        return _decode_jpeg(data, size, UPRIGHT, mode, reducible)
+        return _decode_jpeg(data, size, UPRIGHT, mode, reducible), None
     image = _open(data, max_pixels)
+    profile = image.info.get("icc_profile") if image.mode in _COLOURED else None
     if image.format == "JPEG" and image.mode in ("RGB", "L") and _is_whole_jpeg(data):
         size = (image.height, image.width)
-        return _decode_jpeg(data, size, orientation_of(image), mode, reducible)
-    return _decode_with_pillow(image, mode, reducible)
+        return _decode_jpeg(data, size, orientation_of(image), mode, reducible), profile
+    return _decode_with_pillow(image, mode, reducible), profile
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
@@ -115,7 +144,17 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     except _BROKEN as error:
         raise BadItemError(f"its header is broken ({error})") from error
     _check_pixels((image.height, image.width), max_pixels)
+    _check_deep_grey(image)
     return image
+
+
+def _check_deep_grey(image: Image.Image) -> None:
+    """Refuse TIFFs of which Pillow gives other values than they mean."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.mode.startswith("I;16"):
+        if image.tag_v2.get(_BITS) == (12,):
+            raise BadItemError("its pixels have 12 bits, which are not read")
+        if image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            raise BadItemError("its 16 bits are 0 for white, which is not read")
 
 
 def _check_pixels(size: Size, max_pixels: int) -> None:
@@ -138,15 +177,20 @@ def _decode_jpeg(
     size = _upright(size, orientation)
     reduction = _REDUCTIONS[_divisor(size, reducible)]
     flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION | reduction
+    pixels = _decode_with_opencv(data, flags, "a broken JPEG")
+    return Decoded(turn_upright(pixels, orientation), size)
+
+
+def _decode_with_opencv(data: bytes, flags: int, broken: str) -> Pixels:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         if error.code == _NO_MEMORY:  # the machine's fault, not the item's
             raise MemoryError(str(error)) from error
-        raise BadItemError("it can't be decoded: a broken JPEG") from error
+        raise BadItemError(f"it can't be decoded: {broken}") from error
     if pixels is None:
-        raise BadItemError("it can't be decoded: a broken JPEG")
-    return Decoded(turn_upright(pixels, orientation), size)
+        raise BadItemError(f"it can't be decoded: {broken}")
+    return pixels
 
 
 def _upright(size: Size, orientation: int) -> Size:
@@ -196,30 +240,63 @@ def _set_reduction(image: Image.Image, reducible: Reducible | None) -> Size | No
     return size
 
 
+def _is_deep_color(image: Image.Image) -> bool:
+    """Whether several channels have 16 bits each, of which Pillow keeps 8."""
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    return not image.mode.startswith("I") and any(";16" in str(tile[3]) for tile in tiles)
+
+
+def _decode_deep_color(data: bytes, image: Image.Image) -> Decoded:
+    """Have Pillow say whether the file is whole and what its upper 8 bits are, OpenCV the rest."""
+    upper = _decode_with_pillow(image, "first", None).pixels
+    flags = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH  # turned upright
+    first = _decode_with_opencv(data, flags, _ODD_CHANNELS)[..., 2].copy()
+    if first.dtype != np.uint16 or not np.array_equal(first >> 8, upper):
+        raise BadItemError(f"it can't be decoded: {_ODD_CHANNELS}")
+    return Decoded(first, (first.shape[0], first.shape[1]))
+
+
 def _in_bands(image: Image.Image, mode: Mode) -> Pixels:
     """Do `_eight_bits`, and hold no more than one copy: each of its steps makes another one."""
     bands = (
         image.crop((0, top, image.width, min(top + _ROWS_AT_ONCE, image.height)))
         for top in range(0, image.height, _ROWS_AT_ONCE)
     )
-    channels = () if mode == "L" else (3,)
-    pixels = np.empty((image.height, image.width, *channels), np.uint8)
+    channels = (3,) if mode == "RGB" else ()
+    deep = mode == "first" and image.mode.startswith("I;16")
+    pixels = np.empty((image.height, image.width, *channels), np.uint16 if deep else np.uint8)
     for number, band in enumerate(bands):
         top = number * _ROWS_AT_ONCE
-        pixels[top : top + band.height] = _eight_bits(band, mode)
+        taken = _first_channel(band) if mode == "first" else _eight_bits(band, mode)
+        pixels[top : top + band.height] = taken
     return pixels
+
+
+def _first_channel(image: Image.Image) -> Pixels:
+    _check_white(image)
+    if image.mode.startswith("I;16"):
+        return np.asarray(image)
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.getbands()[0] not in ("L", "R"):
+        image = image.convert("RGB")
+    return np.asarray(image.getchannel(0))
 
 
 def _eight_bits(image: Image.Image, mode: Mode) -> Pixels:
     if image.mode.startswith("I;16"):
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
-    if image.mode in ("I", "F"):
-        raise BadItemError("its pixels have 32 bits: what is white is not defined")
+    _check_white(image)
     if image.has_transparency_data:
         image = _on_background(image.convert("RGBA"), _BACKGROUNDS[mode])
     pixels = np.asarray(image.convert(mode))
     return pixels if mode == "L" else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+
+
+def _check_white(image: Image.Image) -> None:
+    if image.mode in ("I", "F"):
+        raise BadItemError("its pixels have 32 bits: what is white is not defined")
 
 
 def _on_background(image: Image.Image, background: int) -> Image.Image:

@@ -18,7 +18,7 @@ _QUANTISATION_BYTES = 65
 # No APP1: EXIF may say that the picture is to be turned.
 _JFIF, _APP2, _ADOBE, _COMMENT = 0xE0, 0xE2, 0xEE, 0xFE
 _SKIPPED = _TABLES | {_JFIF, _APP2, _ADOBE, _COMMENT}
-_SEVERAL_PICTURES = b"MPF\0"
+_SEVERAL_PICTURES, _PROFILE = b"MPF\0", b"ICC_PROFILE\0"
 
 
 def plain_jpeg_size(data: bytes) -> Size | None:
@@ -54,4 +54,4 @@ def _is_plain(marker: int, body: bytes) -> bool:
     if marker == _QUANTISATION:
         # Of 8 bits each; others are left to Pillow.
         return len(body) % _QUANTISATION_BYTES == 0 and not body[0] & 0xF0 if body else False
-    return marker in _SKIPPED and not body.startswith(_SEVERAL_PICTURES)
+    return marker in _SKIPPED and not body.startswith((_SEVERAL_PICTURES, _PROFILE))

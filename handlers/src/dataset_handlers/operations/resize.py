@@ -13,7 +13,9 @@ def resize(pixels: Pixels, size: Size, *, nearest: bool = False) -> Pixels:
     An axis that shrinks takes the mean of the area that a pixel covers, one that grows is
     interpolated linearly: cubic overshoots at edges, and differs between processors in OpenCV 5.
     `nearest`, for masks, makes no values that were not there, and takes the pixel whose centre is
-    nearest (OpenCV's INTER_NEAREST would take the one above and left).
+    nearest (OpenCV's INTER_NEAREST would take the one above and left). The centre of pixel i of n
+    lies at (i + 1/2) / n. Source: W. Pratt, "Digital Image Processing", 4th ed. 2007, 4.3;
+    OpenCV's INTER_AREA.
     """
     if nearest:
         return _resized(pixels, size, cv2.INTER_NEAREST_EXACT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dataset_handlers.operations.arrays import Pixels
-from dataset_handlers.operations.color_matrix import mix_channels
+from dataset_handlers.operations.color_matrix import LARGEST_WEIGHT, mix_channels
 from dataset_handlers.operations.luma import WEIGHTS
 
 
@@ -13,11 +13,11 @@ def saturate(pixels: Pixels, factor: float) -> Pixels:
     """Return Y' + factor (v - Y') of each channel, where Y' is the pixel's luma; grey stays grey.
 
     0 leaves only grey. A picture with one channel comes back as it is. Raises ValueError if the
-    factor is negative. Source: P. Haeberli, "Matrix Operations for Image Processing", 1993;
+    factor is not from 0 to 32. Source: P. Haeberli, "Matrix Operations for Image Processing", 1993;
     torchvision's `adjust_saturation`.
     """
-    if factor < 0:
-        raise ValueError(f"the factor {factor} is negative")
+    if not 0 <= factor <= LARGEST_WEIGHT:
+        raise ValueError(f"the factor {factor} is not from 0 to {LARGEST_WEIGHT}")
     if pixels.ndim == 2:
         return pixels
     luma = np.tile(np.divide(WEIGHTS, 1000), (3, 1))

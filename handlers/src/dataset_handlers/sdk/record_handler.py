@@ -171,7 +171,12 @@ class RecordHandler(DatasetHandler):
 
         features = self.features_of(files)
         self._check_inputs(features)
-        return batches(files, features, self.options.input_attributes, self.options.batch_size)
+        return batches(files, features, self.inputs, self.options.batch_size)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The features that `tf_records_mapper` gives as inputs."""
+        return self.options.input_attributes
 
     def features_of(self, files: list[str]) -> dict[str, Feature]:
         """Return the features of records that are read where the raw data may not be.

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dataset_handlers.operations.brightness import brighten
+from tests.unit.handlers.operations.colours import PICTURES, is_rounded, pictures
 
 
 def test_values_are_multiplied_rounded_and_limited():
@@ -30,3 +33,13 @@ def test_pixels_to_spare_take_the_result():
     assert np.array_equal(pixels, kept)
     assert np.array_equal(brighten(pixels, 1.3, spare=True), expected)
     assert np.array_equal(pixels, expected)
+
+
+@given(pixels=pictures(), factor=st.floats(0, 300))
+def test_it_is_a_product(pixels, factor):
+    assert is_rounded(brighten(pixels, factor), pixels * factor)
+
+
+@pytest.mark.parametrize("pixels", PICTURES)
+def test_one_changes_nothing(pixels):
+    assert np.array_equal(brighten(pixels, 1), pixels)

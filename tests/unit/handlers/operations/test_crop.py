@@ -2,9 +2,18 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dataset_handlers.operations.crop import Window, centred_window, random_centred_window
+from dataset_handlers.operations.crop import (
+    Window,
+    centred_window,
+    random_centred_window,
+    random_window,
+)
 from dataset_handlers.sdk.errors import BadItemError
+
+SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 
 
 def test_the_centre_window():
@@ -40,8 +49,35 @@ def test_rows_and_columns_are_independent():
 
 @pytest.mark.parametrize(
     "window",
-    [centred_window, lambda *sizes: random_centred_window(*sizes, np.random.default_rng())],
+    [
+        centred_window,
+        lambda *sizes: random_centred_window(*sizes, np.random.default_rng()),
+        lambda *sizes: random_window(*sizes, np.random.default_rng()),
+    ],
 )
 def test_an_image_that_is_too_small_is_a_bad_item(window):
     with pytest.raises(BadItemError, match=r"the image is \[321, 481\], .* \[400, 400\]"):
         window((321, 481), (400, 400))
+
+
+def test_random_windows_are_anywhere_as_often():
+    rng = np.random.default_rng(0)
+    windows = [random_window((12, 30), (8, 28), rng) for _ in range(6000)]
+    places = Counter((window.top, window.left) for window in windows)
+    assert sorted(places) == [(top, left) for top in range(5) for left in range(3)]
+    for times in places.values():
+        assert times / 6000 == pytest.approx(1 / 15, abs=0.015)
+
+
+@given(size=SIZES, share=st.tuples(st.floats(0, 1), st.floats(0, 1)), seed=st.integers(0, 99))
+def test_every_window_lies_within(size, share, seed):
+    crop = tuple(max(1, round(side * part)) for side, part in zip(size, share, strict=True))
+    for window in (
+        centred_window(size, crop),
+        random_centred_window(size, crop, np.random.default_rng(seed)),
+        random_window(size, crop, np.random.default_rng(seed)),
+    ):
+        assert window.top >= 0 and window.top + window.height <= size[0]
+        assert window.left >= 0 and window.left + window.width <= size[1]
+        assert (window.height, window.width) == crop
+        assert window.cut(np.empty(size, np.uint8)).shape == crop

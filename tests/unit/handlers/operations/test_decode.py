@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_handlers.operations.decode import Reducible, decode_color, decode_grey
+from dataset_handlers.operations.decode import (
+    Reducible,
+    decode_color,
+    decode_deep,
+    decode_grey,
+)
 from dataset_handlers.sdk.errors import BadItemError
 from tests.unit.handlers.reading import encoded_as
 
@@ -81,6 +86,13 @@ def test_16_bits_keep_the_upper_8():
     data = encoded_as(values, "PNG")
     assert decode_grey(data, LIMIT).pixels.tolist() == [[0, 0, 1, 255]]
     assert rgb(data)[0, :, 2].tolist() == [0, 0, 1, 255]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_of_colours_keep_the_upper_8(suffix):
+    colours = np.random.default_rng(0).integers(0, 65536, (5, 7, 3), np.uint16)
+    data = cv2.imencode(suffix, colours)[1].tobytes()
+    assert np.array_equal(decode_color(data, LIMIT).pixels, colours >> 8)
 
 
 def test_one_bit_is_0_and_255():
@@ -279,3 +291,124 @@ def test_a_lack_of_memory_is_no_broken_picture(monkeypatch, code, raised):
     monkeypatch.setattr(cv2, "imdecode", imdecode)
     with pytest.raises(raised):
         decode_color(encoded_as(photo(), "JPEG"), LIMIT)
+
+
+@pytest.mark.parametrize("decode", [decode_color, decode_grey, decode_deep])
+def test_tiffs_that_pillow_reads_otherwise_than_meant_are_refused(decode):
+    def tiff(bits: int, photometric: int) -> bytes:
+        """One pixel, two bytes."""
+        entries = [(256, 1), (257, 1), (258, bits), (259, 1), (262, photometric)]
+        entries += [(273, 8), (277, 1), (278, 1), (279, 2)]
+        body = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+        head = b"II*\0" + struct.pack("<I", 10) + b"\xff\x0f"
+        return head + struct.pack("<H", len(entries)) + body + b"\0" * 4
+
+    assert decode(tiff(16, 1), LIMIT).size == (1, 1)
+    with pytest.raises(BadItemError, match="its pixels have 12 bits"):
+        decode(tiff(12, 1), LIMIT)
+    with pytest.raises(BadItemError, match="0 for white"):
+        decode(tiff(16, 0), LIMIT)
+
+
+DEEP = np.array([[0, 255, 256], [4000, 43690, 65535]], np.uint16)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_deep_grey_keeps_16_bits(file_format):
+    decoded = decode_deep(encoded_as(DEEP, file_format), LIMIT)
+    assert decoded.pixels.dtype == np.uint16 and decoded.pixels.dtype.isnative
+    assert np.array_equal(decoded.pixels, DEEP)
+    assert decoded.size == (2, 3)
+
+
+def test_deep_grey_of_the_other_byte_order():
+    image = Image.frombytes("I;16B", (3, 2), DEEP.astype(">u2").tobytes())
+    decoded = decode_deep(saved(image, "TIFF"), LIMIT).pixels
+    assert decoded.dtype.isnative and np.array_equal(decoded, DEEP)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_takes_the_first_of_several_channels(suffix, channels):
+    others = [np.full_like(DEEP, 700), np.full_like(DEEP, 9), DEEP, np.full_like(DEEP, 3)]
+    stored = np.dstack(others[:channels])  # as OpenCV has it: blue, green, red, alpha
+    data = cv2.imencode(suffix, stored)[1].tobytes()
+    assert np.array_equal(decode_deep(data, LIMIT).pixels, DEEP)
+
+
+def test_deep_takes_the_grey_beside_an_alpha_of_16_bits():
+    rows = b"".join(
+        b"\0" + np.dstack([row, np.full_like(row, 5)]).astype(">u2").tobytes() for row in DEEP
+    )
+    data = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", 3, 2, 16, 4, 0, 0, 0)
+    for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + name + body
+        data += struct.pack(">I", zlib.crc32(name + body))
+    assert np.array_equal(decode_deep(data, LIMIT).pixels, DEEP)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_deep_is_turned_upright(orientation, file_format, mode):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = DEEP if mode == "I;16" else DEEP.astype(np.uint8)
+    data = saved(Image.fromarray(stored), file_format, exif=exif)
+    decoded = decode_deep(data, LIMIT)
+    assert np.array_equal(decoded.pixels, np.rot90(stored, {3: 2, 6: -1}[orientation]))
+    assert decoded.size == decoded.pixels.shape
+
+
+def test_deep_color_is_turned_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain = cv2.imencode(".png", np.dstack([DEEP] * 3))[1].tobytes()
+    body = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    turned = plain[:33] + chunk + plain[33:]
+    assert np.array_equal(decode_deep(turned, LIMIT).pixels, np.rot90(DEEP, -1))
+
+
+def test_deep_mixes_no_colours_and_no_background():
+    for mode, colour in (("RGB", (10, 200, 90)), ("RGBA", (10, 200, 90, 0)), ("LA", (10, 0))):
+        decoded = decode_deep(saved(Image.new(mode, (2, 3), colour), "PNG"), LIMIT).pixels
+        assert (decoded.dtype, decoded.shape) == (np.uint8, (3, 2))
+        assert (decoded == 10).all()
+
+
+def test_deep_looks_palettes_up_and_has_1_bit_as_0_and_255():
+    palette = Image.fromarray(photo()).quantize(16)
+    expected = np.asarray(palette.convert("RGB"))[..., 0]
+    assert np.array_equal(decode_deep(saved(palette, "PNG"), LIMIT).pixels, expected)
+    bits = Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1")
+    assert decode_deep(saved(bits, "PNG"), LIMIT).pixels.tolist() == [[0, 255]]
+
+
+def test_deep_of_a_jpeg_is_its_red():
+    data = encoded_as(photo(), "JPEG", quality=98)
+    assert np.array_equal(decode_deep(data, LIMIT).pixels, rgb(data)[..., 0])
+    grey = encoded_as(photo()[..., 0], "JPEG", quality=98)
+    assert np.array_equal(decode_deep(grey, LIMIT).pixels, decode_grey(grey, LIMIT).pixels)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        encoded_as(np.ones((4, 4), np.float32), "TIFF"),
+        encoded_as(DEEP, "PNG")[:-30],
+        cv2.imencode(".png", np.dstack([DEEP] * 3))[1].tobytes()[:-30],
+        encoded_as(photo(), "JPEG")[:-30],
+    ],
+    ids=["empty", "32 bits", "cut off", "colour cut off", "JPEG cut off"],
+)
+def test_deep_refuses_what_the_others_refuse(data):
+    with pytest.raises(BadItemError):
+        decode_deep(data, LIMIT)
+
+
+def test_deep_refuses_too_many_pixels():
+    with pytest.raises(BadItemError, match="3x2 is 6 pixels, max_pixels allows 5"):
+        decode_deep(encoded_as(DEEP, "PNG"), 5)

@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dataset_handlers.operations.decode import FORMATS, Reducible, decode_color, decode_grey
+from dataset_handlers.operations.decode import (
+    FORMATS,
+    Reducible,
+    decode_color,
+    decode_deep,
+    decode_grey,
+)
 from dataset_handlers.sdk.errors import BadItemError
 
 MAX_PIXELS = 1_000_000
@@ -59,6 +65,13 @@ def check(data: bytes) -> None:
         assert decoded.pixels.dtype == np.uint8
         assert decoded.pixels.shape[2:] == channels
         assert decoded.pixels.size <= MAX_PIXELS * 3
+    try:
+        deep = decode_deep(data, MAX_PIXELS)
+    except BadItemError as error:
+        assert str(error).strip()
+    else:
+        assert deep.pixels.dtype in (np.uint8, np.uint16)
+        assert deep.pixels.shape == deep.size
 
 
 def test_there_is_something_of_everything() -> None:

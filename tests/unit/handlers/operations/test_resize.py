@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from dataset_handlers.operations.resize import resize
+from tests.unit.handlers.operations.colours import pictures
 
 
 def test_shrinking_takes_the_mean_of_each_area():
@@ -37,3 +41,63 @@ def test_nearest_takes_the_pixel_under_the_centre():
     mask = np.arange(5, dtype=np.uint8)[np.newaxis]
     # Centres of the three pixels lie at 5/6, 15/6 and 25/6: in the pixels 0, 2 and 4.
     assert resize(mask, (1, 3), nearest=True).tolist() == [[0, 2, 4]]
+
+
+def shares(source: int, target: int) -> np.ndarray:
+    """`[target, source]`: how much of each pixel a larger one covers."""
+    edges = np.arange(target + 1) * source / target
+    covered = np.minimum(edges[1:, np.newaxis], np.arange(1, source + 1)) - np.maximum(
+        edges[:-1, np.newaxis], np.arange(source)
+    )
+    return np.maximum(covered, 0) * target / source
+
+
+def between(source: int, target: int) -> np.ndarray:
+    """`[target, source]`: how much of its two neighbours a smaller pixel has."""
+    centres = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    return np.maximum(0, 1 - np.abs(centres[:, np.newaxis] - np.arange(source)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(pixels=pictures(), size=st.tuples(st.integers(1, 60), st.integers(1, 60)))
+def test_areas_are_averaged_and_gaps_filled_linearly(pixels, size):
+    down, across = (
+        shares(source, target) if target < source else between(source, target)
+        for source, target in zip(pixels.shape[:2], size, strict=True)
+    )
+    expected = np.einsum("ty,yx...,sx->ts...", down, pixels.astype(float), across)
+    # Each axis is rounded for itself; linear weights have 11 bits.
+    assert np.abs(resize(pixels, size) - expected).max() <= 1.3
+
+
+@settings(max_examples=60, deadline=None)
+@given(pixels=pictures(), size=st.tuples(st.integers(1, 60), st.integers(1, 60)))
+def test_nearest_takes_the_pixel_that_the_centre_is_in(pixels, size):
+    rows, columns = (
+        (2 * np.arange(target) + 1) * source // (2 * target)
+        for source, target in zip(pixels.shape[:2], size, strict=True)
+    )
+    found = resize(pixels, size, nearest=True)
+    unsure = [  # a centre on the border of two pixels may go to either
+        (2 * np.arange(target) + 1) * source % (2 * target) == 0
+        for source, target in zip(pixels.shape[:2], size, strict=True)
+    ]
+    sure = ~unsure[0][:, np.newaxis] & ~unsure[1]
+    assert np.array_equal(found[sure], pixels[rows][:, columns][sure])
+
+
+@pytest.mark.parametrize("divisor", [2, 3, 5])
+def test_whole_divisors_are_pillows_boxes(divisor):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).reduce(divisor)).astype(int)
+    found = resize(pixels, (60 // divisor, 90 // divisor))
+    assert np.abs(found - expected).max() <= 1  # a half goes up in one, to even in the other
+
+
+@pytest.mark.parametrize("nearest", [True, False])
+@pytest.mark.parametrize("value", [0, 255])
+def test_what_is_even_stays_and_nothing_is_changed_in_place(nearest, value):
+    pixels = np.full((31, 17, 3), value, np.uint8)
+    for size in ((5, 40), (90, 3), (31, 18)):
+        assert (resize(pixels, size, nearest=nearest) == value).all()
+    assert (pixels == value).all()

@@ -74,3 +74,20 @@ def test_a_window_is_a_part_of_the_whole(size, degrees, data):
 def test_a_side_beyond_16_bits_is_a_bad_item():
     with pytest.raises(BadItemError, match="too large to be rotated"):
         rotated_positions((1, 40_000), 10, Window(0, 0, 1, 10))
+
+
+@settings(max_examples=30, deadline=None)
+@given(degrees=st.floats(-180, 180))
+def test_each_pixel_is_where_the_formula_says(degrees):
+    """A slope stays a slope: of it, each pixel's value tells where it comes from."""
+    size = (80, 120)
+    down, right = np.mgrid[: size[0], : size[1]].astype(float)
+    turn = np.radians(degrees)
+    scale = inscribed_scale(size, degrees)
+    from_right = scale * (np.cos(turn) * (right - 59.5) - np.sin(turn) * (down - 39.5)) + 59.5
+    from_down = scale * (np.sin(turn) * (right - 59.5) + np.cos(turn) * (down - 39.5)) + 39.5
+    for slope, expected in ((2 * right, 2 * from_right), (3 * down, 3 * from_down)):
+        expected = np.clip(expected, 0, slope.max())  # beyond the outer centres
+        found = rotated(slope.astype(np.uint8), degrees, nearest=False)
+        # Positions are rounded to 1/32 pixel, values to whole ones.
+        assert np.abs(found - expected).max() <= 0.5 + 3 / 32
