@@ -86,7 +86,7 @@ class SaliconOptions(ImageOptions):
 
     @field_validator("smart_crop_share")
     @classmethod
-    def _has_a_window(cls, share: float, info: ValidationInfo) -> float:
+    def _shares_a_smart_crop(cls, share: float, info: ValidationInfo) -> float:
         if share != 1 and info.data.get("smart_crop") is None:
             raise impossible("it is the size of smart_crop, which is null")
         return share
