@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy._core._multiarray_umath import __cpu_dispatch__ as numpy_dispatch
 
 from tests.processes.handlers.test_same_bytes_on_other_processors import AVX, SSE4
 from tests.unit.handlers.pictures import save
@@ -18,7 +19,7 @@ from dataset_handlers.matting import MattingHandler
 from dataset_handlers.portrait_depth import PortraitDepthHandler
 geometry = {"variations_per_sample": 3, "flip_probability": 0.5, "contrast": 0.3}
 for size, crop in (([300, 280], [200, 200]), ([64, 50], None)):
-    config = {**geometry, "image_size": size, "crop_size": crop, "random_crop": True}
+    config = {**geometry, "image_size": size, "crop_size": crop, "random_crop": bool(crop)}
     for degrees in (0, 25):
         for handler in (MattingHandler, PortraitDepthHandler):
             made = handler({**config, "rotate_degrees": degrees}, f"{sys.argv[1]}/{handler.name}")
@@ -60,7 +61,11 @@ def digests(raw: Path, folder: Path, environment: dict[str, str]) -> str:
 def test_older_processors(raw, tmp_path):
     as_it_is = digests(raw, tmp_path, {})
     assert digests(raw, tmp_path, {"OPENCV_CPU_DISABLE": AVX, "JSIMD_FORCESSE2": "1"}) == as_it_is
-    oldest = {"OPENCV_CPU_DISABLE": f"{AVX},{SSE4}", "JSIMD_FORCENONE": "1"}
-    # NumPy's own choice of code, too.
-    oldest["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 X86_V3"
-    assert digests(raw, tmp_path, {**oldest, "OPENCV_IPP": "disabled"}) == as_it_is
+    oldest = {
+        "OPENCV_CPU_DISABLE": f"{AVX},{SSE4}",
+        "OPENCV_IPP": "disabled",
+        "JSIMD_FORCENONE": "1",
+        "NPY_DISABLE_CPU_FEATURES": " ".join(numpy_dispatch),
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-FMA4",
+    }
+    assert digests(raw, tmp_path, oldest) == as_it_is

@@ -78,7 +78,7 @@ def test_any_value_of_an_option(name: str, value: Any) -> None:
     [
         {"recompress_quality": [90, 10]},
         {"standardize": "applied", "image_size": None},
-        {"random_crop": True, "random_crop_centered": True},
+        {"random_crop": True, "random_crop_centered": True, "crop_size": [9, 9]},
         {"crop_size": [100, 100], "image_size": [50, 50]},
         {"input_attributes": ["image", "image"]},
     ],
