@@ -10,8 +10,8 @@ another background, as long as there are enough. Which ones depends on the item'
 the names in `bg` alone. Alpha, foreground and background are brought to the record's size first
 and the composite is made of what they are then, so that `C = aF + (1 - a)B` holds for the record's
 own values, on sRGB as it is in the files; colour options change F and B alike before, blur, noise
-and compression the composite after. Foreground and alpha are resized each by itself, as in the
-papers: a foreground needs the object's colours also where alpha is close to 0.
+and compression the composite after. Foregrounds that have other colours than the object's where
+alpha is 0 leave no rim: next to the object they get its colours before anything is resized.
 
 Alpha is taken as grey, 0 to 255, whatever the file's channels are; a foreground's own transparency
 is not looked at. Bad items are a foreground or alpha without its partner, an alpha of another size
@@ -39,7 +39,8 @@ from dataset_handlers.operations.composite import composite
 from dataset_handlers.operations.decode import Reducible, decode_color, decode_opaque
 from dataset_handlers.operations.encode import encode_jpeg, encode_png
 from dataset_handlers.operations.resize import resize
-from dataset_handlers.operations.sizing import ResizeMode
+from dataset_handlers.operations.sizing import ResizeMode, Sizing
+from dataset_handlers.operations.surround import surround
 from dataset_handlers.operations.trimap import trimap
 from dataset_handlers.operations.zoom import random_zoom
 from dataset_handlers.sdk.errors import BadItemError, NoSourceItemsError
@@ -188,8 +189,17 @@ class MattingHandler(ImageHandler):
             )
         if not alpha.pixels.any():
             raise BadItemError("the alpha is 0 everywhere: there is no foreground")
+        place = self.sizing(alpha.size)
+        surround(foreground.pixels, alpha.pixels, self._reach(place), spare=True)
         # Alpha has soft edges, so it is resized as pictures are; bars of `fit` have none of it.
-        return _Cutout(self.sized(foreground), self.sizing(alpha.size).apply(alpha.pixels))
+        return _Cutout(self.sized(foreground), place.apply(alpha.pixels))
+
+    def _reach(self, place: Sizing) -> int:
+        """Return how far from the object a pixel may lie that gets mixed with one of it."""
+        if place.inner == place.source and not self.options.rotate_degrees:
+            return 0
+        shrunk = max(math.ceil(a / b) for a, b in zip(place.source, place.inner, strict=True))
+        return 2 * shrunk  # once to resize, and a pixel of what that gives to rotate
 
     def _list_backgrounds(self) -> tuple[list[str], list[SourceItem]]:
         usable, bad = [], []

@@ -268,6 +268,24 @@ def test_a_foregrounds_own_transparency_is_not_looked_at(raw):
     assert np.array_equal(record["image"], opaque["image"])
 
 
+@pytest.mark.parametrize("outside", [0, 255])
+@pytest.mark.parametrize("size", [[25, 31], [150, 200]])
+@pytest.mark.parametrize("degrees", [0, 30])
+def test_what_a_foreground_has_outside_leaves_no_rim(raw, outside, size, degrees):
+    # Grey, so that JPEG's halved chroma mixes nothing.
+    alpha = np.where(soft_disc(64, 96) > 99, 255, 0).astype(np.uint8)
+    foreground = np.full((64, 96, 3), 120, np.uint8)
+    foreground[alpha == 0] = outside
+    save(raw / "fg" / "one.png", foreground)
+    save(raw / "alpha" / "one.png", alpha)
+    config = {"image_size": size, "rotate_degrees": degrees, "variations_per_sample": 4}
+    records, _ = build(raw, {**config, "jpeg_quality": 100})
+    for record in records:
+        edge = (record["alpha"] > 0) & (record["alpha"] < 255)
+        assert edge.any()
+        assert np.abs(record["foreground"][edge].astype(int) - 120).max() <= 4
+
+
 @pytest.mark.parametrize("deep", [False, True])
 def test_alphas_of_other_kinds(raw, deep):
     alpha = soft_disc(64, 96)
