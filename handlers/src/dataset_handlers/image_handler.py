@@ -21,7 +21,7 @@ from dataset_handlers.sdk.features import Feature, Image, Scalar, Tensor
 from dataset_handlers.sdk.options import BaseOptions
 from dataset_handlers.sdk.record_handler import RecordHandler
 from dataset_handlers.sdk.source import SourceItem
-from dataset_handlers.tone import randomly_toned
+from dataset_handlers.tone import randomly_degraded, randomly_toned
 
 Loaded = TypeVar("Loaded")
 
@@ -136,13 +136,22 @@ class ImageHandler(RecordHandler):
         )
 
     def picture_values(
-        self, pixels: Pixels, rng: np.random.Generator, *, spare: bool = False
+        self,
+        pixels: Pixels,
+        rng: np.random.Generator,
+        *,
+        spare: bool = False,
+        colored: bool = False,
     ) -> dict[str, Any]:
         """Return a picture, its colours changed at random, as the values of `picture_features`.
 
-        `spare`: the pixels are not needed any more, and may be changed.
+        `spare`: the pixels are not needed any more, and may be changed; `colored`: they went
+        through `randomly_colored` already.
         """
-        toned = randomly_toned(pixels, self.options, rng, spare=spare)
+        if colored:
+            toned = randomly_degraded(pixels, self.options, rng)
+        else:
+            toned = randomly_toned(pixels, self.options, rng, spare=spare)
         ordered = in_order(toned, self.options.color_order)
         match self.options.standardize:
             case "applied":

@@ -25,6 +25,13 @@ def randomly_toned(
     An option that is 0 draws no random number, so that it changes nothing of the others.
     `spare`: the pixels are not needed any more, and may be changed.
     """
+    return randomly_degraded(randomly_colored(pixels, options, rng, spare=spare), options, rng)
+
+
+def randomly_colored(
+    pixels: Pixels, options: ImageOptions, rng: np.random.Generator, *, spare: bool = False
+) -> Pixels:
+    """Return `randomly_toned`'s first half: what changes the colour of each pixel by itself."""
     given = pixels
     if options.exposure:
         pixels = expose(pixels, rng.uniform(-options.exposure, options.exposure))
@@ -39,6 +46,11 @@ def randomly_toned(
         pixels = turn_hue(pixels, rng.uniform(-options.hue_degrees, options.hue_degrees))
     if options.gamma:
         pixels = change_gamma(pixels, (1 + options.gamma) ** rng.uniform(-1, 1))
+    return pixels
+
+
+def randomly_degraded(pixels: Pixels, options: ImageOptions, rng: np.random.Generator) -> Pixels:
+    """Return `randomly_toned`'s second half: what a picture loses on its way to a file."""
     if options.blur_sigma:
         pixels = blur(pixels, rng.uniform(0, options.blur_sigma))
     if options.noise_sigma:

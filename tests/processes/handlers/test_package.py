@@ -6,12 +6,20 @@ import sys
 
 import dataset_handlers
 from dataset_handlers.sdk import DatasetHandler
+from tests.support.shipped import HANDLERS
 
 
 def test_entry_points_are_handlers():
     points = importlib.metadata.entry_points(group="datamill.handlers")
     ours = {point.name: point.load() for point in points if point.dist.name == "dataset-handlers"}
-    assert set(ours) == {"classification", "duts", "portrait_seg", "salicon"}
+    assert sorted(ours) == list(HANDLERS)
+        "classification",
+        "duts",
+        "matting",
+        "portrait_depth",
+        "portrait_seg",
+        "salicon",
+    }
     for name, handler in ours.items():
         assert issubclass(handler, DatasetHandler)
         assert handler.name == name
@@ -26,6 +34,7 @@ def test_the_version_is_that_of_the_package():
 def test_tensorflow_is_never_imported():
     program = (
         "import sys, dataset_handlers.duts, dataset_handlers.classification\n"
+        "import dataset_handlers.matting, dataset_handlers.portrait_depth\n"
         "print(*(name for name in ('tensorflow', 'datamill') if name in sys.modules))"
     )
     result = subprocess.run(

@@ -9,6 +9,8 @@ import pytest
 
 from dataset_handlers.classification import ClassificationHandler
 from dataset_handlers.duts import DutsHandler
+from dataset_handlers.matting import MattingHandler
+from dataset_handlers.portrait_depth import PortraitDepthHandler
 from dataset_handlers.portrait_seg import PortraitSegHandler
 from dataset_handlers.salicon import SaliconHandler
 
@@ -68,6 +70,19 @@ def test_bad_portrait_seg(shared_data, tmp_path):
     }
 
 
+def test_matting(shared_data, tmp_path):
+    config = {"variations_per_sample": 5}
+    said = build(MattingHandler(config, str(shared_data / "matting")), tmp_path / "shard")
+    assert (said["records"], said["skipped"]) == (30, [])
+
+
+@pytest.mark.parametrize("config", [{}, {"relative_order": True}, {"depth_encoding": "uint16"}])
+def test_portrait_depth(shared_data, tmp_path, config):
+    handler = PortraitDepthHandler(config, str(shared_data / "portrait_depth"))
+    said = build(handler, tmp_path / "shard")
+    assert (said["records"], said["skipped"]) == (18, [])
+
+
 def test_bad_duts(shared_data, tmp_path):
     said = build(DutsHandler({}, str(shared_data / "bad" / "duts")), tmp_path / "shard")
     assert said["records"] == 2  # the 1-bit and the 3-channel mask
@@ -87,6 +102,46 @@ def test_bad_classification(shared_data, tmp_path):
     assert bad["key"] == "broken_class/cut.jpg"
     assert "truncated" in bad["reason"]
     assert handler.feature_spec()["labels"]["label"] == ["ants", "broken_class", "same_twice"]
+
+
+def test_bad_matting(shared_data, tmp_path):
+    said = build(MattingHandler({}, str(shared_data / "bad" / "matting")), tmp_path / "shard")
+    assert said["records"] == 1  # the alpha of three channels
+    assert {bad["key"]: bad["reason"] for bad in said["skipped"]} == {
+        "alpha/GT10.png": "an alpha without its foreground fg/GT10.png",
+        "bg/zero.jpg": "a background that is an empty file",
+    }
+
+
+def test_bad_portrait_depth(shared_data, tmp_path):
+    handler = PortraitDepthHandler({}, str(shared_data / "bad" / "portrait_depth"))
+    said = build(handler, tmp_path / "shard")
+    unknown = "depth_info.csv is missing, which says how its depth is encoded"
+    assert said["records"] == 0
+    assert {bad["key"]: bad["reason"] for bad in said["skipped"]} == {
+        "images/exif6.jpg": unknown,
+        "images/flat.jpg": unknown,
+        "images/no_depth.jpg": "an image without its depth map depth/no_depth.png",
+    }
+
+
+def test_bad_portrait_depth_with_a_table(shared_data, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(shared_data / "bad" / "portrait_depth", raw)
+    raw.chmod(0o755)
+    (raw / "depth_info.csv").write_text(
+        "name,encoding\n"
+        'exif6,"near=bright, 8-bit relative disparity"\n'
+        'flat,"16-bit, mm, 0=invalid"\n'
+        'no_depth,"16-bit, mm, 0=invalid"\n'
+    )
+    said = build(PortraitDepthHandler({}, str(raw)), tmp_path / "shard")
+    assert said["records"] == 0
+    assert {bad["key"]: bad["reason"] for bad in said["skipped"]} == {
+        "images/exif6.jpg": "the depth map is [576, 768], its image [1008, 756]",
+        "images/flat.jpg": "the depth map has no valid pixel",
+        "images/no_depth.jpg": "an image without its depth map depth/no_depth.png",
+    }
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from dataset_handlers.classification import ClassificationHandler
 from dataset_handlers.duts import DutsHandler
+from dataset_handlers.matting import MattingHandler
+from dataset_handlers.portrait_depth import PortraitDepthHandler
 from dataset_handlers.portrait_seg import PortraitSegHandler
 from dataset_handlers.salicon import SaliconHandler
 from dataset_handlers.sdk.errors import ConfigError
@@ -21,6 +23,8 @@ HANDLERS: list[type[RecordHandler]] = [
     DutsHandler,
     PortraitSegHandler,
     SaliconHandler,
+    MattingHandler,
+    PortraitDepthHandler,
 ]
 OPTIONS = sorted({name for handler in HANDLERS for name in handler.config_options()})
 
@@ -70,6 +74,26 @@ def test_any_config(handler: type[RecordHandler], config: dict[str, Any]) -> Non
 @given(value=values)
 def test_any_value_of_an_option(name: str, value: Any) -> None:
     check(ClassificationHandler, {name: value})
+
+
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.name)
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"recompress_quality": [90, 10]},
+        {"standardize": "applied", "image_size": None},
+        {"random_crop": True, "random_crop_centered": True, "crop_size": [9, 9]},
+        {"crop_size": [100, 100], "image_size": [50, 50]},
+        {"input_attributes": ["image", "image"]},
+    ],
+    ids=lambda config: next(iter(config)),
+)
+def test_no_handler_loses_a_rule_of_all(
+    handler: type[RecordHandler], config: dict[str, Any]
+) -> None:
+    """A validator of the same name in a class of options would replace it without a word."""
+    made = outcome(handler, config)
+    assert isinstance(made, str) and made.startswith(next(iter(config)))
 
 
 @pytest.mark.parametrize("config", [None, [], "x", 1, [["a", 1]]])

@@ -7,7 +7,8 @@ What the file holds counts, not its name. On purpose:
 - Colours of other RGB spaces (Display P3, Adobe RGB), as an ICC profile in the file tells, become
   sRGB: `color_profile`. Profiles of grey and CMYK are not looked at, and none where grey, a mask or
   a depth map is asked for: those are values, not colours.
-- Transparent parts show white in a picture, as on a page, and black in a mask.
+- Transparent parts show white in a picture, as on a page, and black in a mask; `decode_opaque`
+  shows the colours that the file has for them.
 - 16 bits per channel keep the upper 8, but in `decode_deep`. 32-bit and floating-point images have
   no defined white and are refused, and so are TIFFs of 12 bits or of 16 whose 0 is white.
 - Of several pictures in a file (animated GIF, MPO, pages of a TIFF) the first is taken.
@@ -45,12 +46,16 @@ from dataset_handlers.sdk.errors import BadItemError
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """JPEG includes MPO, a JPEG with more JPEGs behind it."""
 
-Mode = Literal["RGB", "L", "first"]
-"""Colour; grey; the first channel, in full depth."""
+Mode = Literal["RGB", "opaque", "L", "first"]
+"""Colour; colour without regard to transparency; grey; the first channel, in full depth."""
 
 _BACKGROUNDS: dict[Mode, int] = {"RGB": 255, "L": 0}
 _COLOURED = frozenset({"RGB", "RGBA", "P"})
-_FLAGS: dict[Mode, int] = {"RGB": cv2.IMREAD_COLOR_BGR, "L": cv2.IMREAD_GRAYSCALE}
+_FLAGS: dict[Mode, int] = {
+    "RGB": cv2.IMREAD_COLOR_BGR,
+    "opaque": cv2.IMREAD_COLOR_BGR,
+    "L": cv2.IMREAD_GRAYSCALE,
+}
 _REDUCTIONS = {
     1: 0,
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -92,9 +97,12 @@ class Reducible(NamedTuple):
 
 def decode_color(data: bytes, max_pixels: int, reducible: Reducible | None = None) -> Decoded:
     """Return uint8 `[height, width, 3]`, blue first, in sRGB. Raises `BadItemError`."""
-    decoded, profile = _decode(data, max_pixels, "RGB", reducible)
-    conversion = conversion_to_srgb(profile) if profile else None
-    return decoded._replace(pixels=conversion.apply(decoded.pixels)) if conversion else decoded
+    return _decode_in_srgb(data, max_pixels, "RGB", reducible)
+
+
+def decode_opaque(data: bytes, max_pixels: int) -> Decoded:
+    """Return what `decode_color` does, with the colours that the file has for transparent parts."""
+    return _decode_in_srgb(data, max_pixels, "opaque", None)
 
 
 def decode_grey(data: bytes, max_pixels: int, reducible: Reducible | None = None) -> Decoded:
@@ -115,6 +123,14 @@ def decode_deep(data: bytes, max_pixels: int) -> Decoded:
     if _is_deep_color(image):
         return _decode_deep_color(data, image)
     return _decode_with_pillow(image, "first", None)
+
+
+def _decode_in_srgb(
+    data: bytes, max_pixels: int, mode: Mode, reducible: Reducible | None
+) -> Decoded:
+    decoded, profile = _decode(data, max_pixels, mode, reducible)
+    conversion = conversion_to_srgb(profile) if profile else None
+    return decoded._replace(pixels=conversion.apply(decoded.pixels)) if conversion else decoded
 
 
 def _decode(
@@ -262,7 +278,7 @@ def _in_bands(image: Image.Image, mode: Mode) -> Pixels:
         image.crop((0, top, image.width, min(top + _ROWS_AT_ONCE, image.height)))
         for top in range(0, image.height, _ROWS_AT_ONCE)
     )
-    channels = (3,) if mode == "RGB" else ()
+    channels = (3,) if mode in ("RGB", "opaque") else ()
     deep = mode == "first" and image.mode.startswith("I;16")
     pixels = np.empty((image.height, image.width, *channels), np.uint16 if deep else np.uint8)
     for number, band in enumerate(bands):
@@ -288,9 +304,9 @@ def _eight_bits(image: Image.Image, mode: Mode) -> Pixels:
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return grey if mode == "L" else np.repeat(grey[..., np.newaxis], 3, axis=2)
     _check_white(image)
-    if image.has_transparency_data:
+    if image.has_transparency_data and mode != "opaque":
         image = _on_background(image.convert("RGBA"), _BACKGROUNDS[mode])
-    pixels = np.asarray(image.convert(mode))
+    pixels = np.asarray(image.convert("L" if mode == "L" else "RGB"))
     return pixels if mode == "L" else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
 
 

@@ -14,6 +14,7 @@ from dataset_handlers.operations.decode import (
     decode_color,
     decode_deep,
     decode_grey,
+    decode_opaque,
 )
 from dataset_handlers.sdk.errors import BadItemError
 from tests.unit.handlers.reading import encoded_as
@@ -105,6 +106,23 @@ def test_what_is_transparent_is_white_in_pictures_and_black_in_masks():
         data = saved(Image.new(mode, (2, 2), colour), "PNG")
         assert rgb(data)[0, 0].tolist() == [255, 255, 255]
         assert decode_grey(data, LIMIT).pixels[0, 0] == 0
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
+def test_opaque_has_the_colours_of_what_is_transparent(mode):
+    image = Image.new("RGBA", (3, 2), (90, 90, 90, 0)).convert(mode)
+    transparency = {"P": b"\0" * 256, "RGB": (90, 90, 90)}.get(mode)
+    data = saved(image, "PNG", **({} if transparency is None else {"transparency": transparency}))
+    assert (decode_color(data, LIMIT).pixels == 255).all()
+    assert (decode_opaque(data, LIMIT).pixels == 90).all()
+
+
+def test_opaque_is_colour_otherwise():
+    for file_format in ("PNG", "JPEG"):
+        data = encoded_as(photo(), file_format)
+        opaque, color = decode_opaque(data, LIMIT), decode_color(data, LIMIT)
+        assert np.array_equal(opaque.pixels, color.pixels)
+    assert decode_opaque(encoded_as(photo()[..., 0], "PNG"), LIMIT).pixels.shape == (40, 60, 3)
 
 
 def test_half_transparent_is_mixed():
