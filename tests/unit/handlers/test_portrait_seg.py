@@ -148,8 +148,8 @@ def test_a_pixel_stays_with_its_label(
 
 
 def far_from_edges(mask: np.ndarray, distance: int) -> np.ndarray:
-    """Where all pixels of the mask up to `distance` away are equal."""
-    padded = np.pad(mask, distance, mode="edge")
+    """Where all pixels of the mask up to `distance` away are equal, and none is out of sight."""
+    padded = np.pad(mask, distance, constant_values=127)
     around = np.lib.stride_tricks.sliding_window_view(padded, (2 * distance + 1,) * 2)
     return around.min(axis=(2, 3)) == around.max(axis=(2, 3))
 
