@@ -15,55 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamill.archive import Manifest, read_manifest
 from datamill_producer.rabbitmq import PrivateNode
-from datamill_producer.up.descendants import descendants
-from tests.support.builder import BuilderProcess
-from tests.support.listener import PlainClient
+from tests.support.mill import Mill
 
 MEBIBYTE = 1024 * 1024
 SMALL = {"image_size": [32, 32]}
 ALL_MAY_BE_BAD = {**SMALL, "max_bad_share": 1.0}
-
-
-class Mill:
-    """A builder with the handlers that ship, and who asks it."""
-
-    def __init__(self, home: Path, url: str, wheels: Path) -> None:
-        self.raw = home / "raw"
-        self.raw.mkdir(parents=True)
-        self.builder = BuilderProcess(home, url, DATAMILL_HANDLER_SOURCES=str(wheels)).start()
-        self._client = PlainClient(url)
-
-    def build(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
-        """Ask for a dataset; return its answer."""
-        before = len(self._client.events)  # the same may have been asked for of other raw data
-        dataset_id = self._client.ask(name, config=config)
-        return self._client.wait(dataset_id, timeout_secs=120, after=before)
-
-    def manifest(self, ready: dict[str, Any]) -> Manifest:
-        """Return the manifest of what is ready."""
-        assert ready["event"] == "ready", ready
-        return read_manifest(self.builder.store.archive_path(ready["archive"]))
-
-    def peak_bytes(self) -> int:
-        """Return the most memory that any process of the builder's has had."""
-        assert self.builder.process is not None
-        pids = [self.builder.process.pid, *descendants(self.builder.process.pid)]
-        return max(map(_peak_bytes, pids))
-
-    def close(self) -> None:
-        self._client.close()
-        assert self.builder.stop() == 0
-
-
-def _peak_bytes(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return 0
-    peaks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return max((int(peak) * 1024 for peak in peaks), default=0)
 
 
 @pytest.fixture(scope="module")

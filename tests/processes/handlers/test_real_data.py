@@ -1,36 +1,66 @@
-"""Real pictures, good and bad, from ../shared/data."""
+"""Real pictures, good and bad, from ../shared/data: a function per handler and folder."""
+
+from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from dataset_handlers.classification import ClassificationHandler
 from dataset_handlers.duts import DutsHandler
+from dataset_handlers.imagenet_det import ImagenetDetHandler
+from dataset_handlers.sdk import RecordHandler
+from tests.unit.handlers.reading import read_records
+
+SMALL = {"image_size": [64, 64]}
 
 
-def build(handler, path: Path) -> dict:
-    return handler.write_shard(list(handler.plan_items("key")), str(path), "key")
+class Built(NamedTuple):
+    """What came of all source items. `skipped`: key → reason."""
+
+    handler: RecordHandler
+    records: list[dict[str, list[Any]]]
+    skipped: dict[str, str]
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        return self.handler.feature_spec()["labels"]
 
 
-def test_duts(shared_data, tmp_path):
-    handler = DutsHandler({"image_size": [64, 64]}, str(shared_data / "duts"))
-    said = build(handler, tmp_path / "shard")
-    assert (said["records"], said["skipped"]) == (78, [])
+Build = Callable[..., Built]
 
 
-def test_classification(shared_data, tmp_path):
-    handler = ClassificationHandler({"image_size": [64, 64]}, str(shared_data / "classification"))
-    said = build(handler, tmp_path / "shard")
-    assert (said["records"], said["skipped"]) == (54, [])
-    assert handler.feature_spec()["labels"] == {"label": ["ants", "bees"]}
+@pytest.fixture
+def build(shared_data: Path, tmp_path: Path) -> Build:
+    """Build a folder of the shared data, or another one; `bad/<name>` are the bad ones."""
+
+    def build_it(handler_class: type[RecordHandler], raw: str | Path, **config: Any) -> Built:
+        handler = handler_class(config, str(shared_data / raw))
+        path = tmp_path / "shard"
+        said = handler.write_shard(list(handler.plan_items("key")), str(path), "key")
+        records = read_records(path)
+        assert said["records"] == len(records)
+        skipped = {bad["key"]: bad["reason"] for bad in said["skipped"]}
+        assert len(skipped) == len(said["skipped"])
+        assert all(reason and "\n" not in reason for reason in skipped.values())
+        return Built(handler, records, skipped)
+
+    return build_it
 
 
-def test_bad_duts(shared_data, tmp_path):
-    said = build(DutsHandler({}, str(shared_data / "bad" / "duts")), tmp_path / "shard")
-    assert said["records"] == 2  # the 1-bit and the 3-channel mask
-    assert {bad["key"]: bad["reason"] for bad in said["skipped"]} == {
+def test_duts(build: Build) -> None:
+    built = build(DutsHandler, "duts", **SMALL)
+    assert (len(built.records), built.skipped) == (78, {})
+
+
+def test_bad_duts(build: Build) -> None:
+    built = build(DutsHandler, "bad/duts")
+    assert len(built.records) == 2  # the 1-bit and the 3-channel mask
+    assert built.skipped == {
         "DUTS-TR-Image/109053.jpg": "an image without its mask DUTS-TR-Mask/109053.png",
         "DUTS-TR-Mask/126007.png": "a mask without its image DUTS-TR-Image/126007.jpg",
         "DUTS-TR-Image/145086.jpg": "the mask is [160, 240], its image [321, 481]",
@@ -38,18 +68,61 @@ def test_bad_duts(shared_data, tmp_path):
     }
 
 
-def test_bad_classification(shared_data, tmp_path):
-    handler = ClassificationHandler({}, str(shared_data / "bad" / "classification"))
-    said = build(handler, tmp_path / "shard")
-    assert said["records"] == 5
-    (bad,) = said["skipped"]
-    assert bad["key"] == "broken_class/cut.jpg"
-    assert "truncated" in bad["reason"]
-    assert handler.feature_spec()["labels"]["label"] == ["ants", "broken_class", "same_twice"]
+def test_classification(build: Build) -> None:
+    built = build(ClassificationHandler, "classification", **SMALL)
+    assert (len(built.records), built.skipped) == (54, {})
+    assert built.labels == {"label": ["ants", "bees"]}
 
 
+def test_bad_classification(build: Build) -> None:
+    built = build(ClassificationHandler, "bad/classification")
+    assert len(built.records) == 5
+    ((key, reason),) = built.skipped.items()
+    assert key == "broken_class/cut.jpg"
+    assert "truncated" in reason
+    assert built.labels["label"] == ["ants", "broken_class", "same_twice"]
+
+
+def test_imagenet_det(build: Build) -> None:
+    built = build(ImagenetDetHandler, "imagenet_det", **SMALL)
+    assert (len(built.records), built.skipped) == (107, {})
+    assert built.labels == {"label": ["background", "Platelets", "RBC", "WBC", "raccoon"]}
+    by_label = [0] * 5
+    for record in built.records:
+        by_label[record["label"][0]] += 1
+    assert by_label[0] == by_label[1] == 0
+    assert (by_label[2] + by_label[3], by_label[4]) == (21, 86)
+
+
+def test_bad_imagenet_det(build: Build) -> None:
+    built = build(ImagenetDetHandler, "bad/imagenet_det")
+    folder = "DET/train/ILSVRC2013_train/raccoon"
+    assert built.skipped == {
+        f"Annotations/{folder}/missing_image.xml": (
+            "there is no image of its name in Data/DET/train"
+        ),
+        f"Data/{folder}/missing_xml.JPEG": (
+            "there is no annotation of its name in Annotations/DET/train"
+        ),
+        f"Data/{folder}/cut_xml.JPEG": (
+            "annotation: it is no XML that can be read (unclosed token: line 15, column 2)"
+        ),
+        f"Data/{folder}/swapped_size.JPEG": (
+            "the annotation is of an image of [480, 640], it is [640, 480]"
+        ),
+    }
+    # A picture that shows none of them, a box that reaches outside, another one without area.
+    names = built.labels["label"]
+    assert names == ["background", "RBC", "WBC", "raccoon"]
+    labels = sorted(names[record["label"][0]] for record in built.records)
+    assert labels == ["WBC", "background", "raccoon"]
+
+
+@pytest.mark.parametrize("depth", [{}, {"bit_depth": 16, "image_encoding": "png"}])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_bad_files(shared_data, tmp_path, channels):
+def test_bad_files(
+    build: Build, shared_data: Path, tmp_path: Path, channels: int, depth: dict[str, Any]
+) -> None:
     """What Pillow loads becomes a record; what it does not load is named with a reason."""
     raw, expected = tmp_path / "raw", {}
     (raw / "class").mkdir(parents=True)
@@ -59,11 +132,9 @@ def test_bad_files(shared_data, tmp_path, channels):
                 name = Path(row["path"]).name
                 shutil.copy(shared_data / "bad" / row["path"], raw / "class" / name)
                 expected[f"class/{name}"] = row["pillow_loads"]
-    config = {"image_size": [32, 32], "channels": channels}
-    said = build(ClassificationHandler(config, str(raw)), tmp_path / "shard")
-    skipped = {bad["key"]: bad["reason"] for bad in said["skipped"]}
+    built = build(ClassificationHandler, raw, image_size=[32, 32], channels=channels, **depth)
+    skipped = built.skipped
     assert len(expected) == 34
     for key, loads in expected.items():
         assert loads == "maybe" or (loads == "no") == (key in skipped), (key, skipped.get(key))
-    assert all(reason and "\n" not in reason for reason in skipped.values())
-    assert said["records"] == 34 - len(skipped)
+    assert len(built.records) == 34 - len(skipped)
