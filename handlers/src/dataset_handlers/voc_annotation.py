@@ -32,6 +32,11 @@ MAX_ANNOTATION_BYTES = 4 * 1024 * 1024
 Sides = tuple[float, float, float, float]
 """Top, left, bottom, right, in pixels."""
 
+_ENCODING = "the encoding that it says it has is not read"
+_ENCODING_ERRORS = {
+    expat.errors.codes[text]
+    for text in (expat.errors.XML_ERROR_UNKNOWN_ENCODING, expat.errors.XML_ERROR_INCORRECT_ENCODING)
+}
 _MAX_DEPTH = 32
 _SHOWN_CHARACTERS = 40
 _LONGEST_NAME = 200
@@ -69,9 +74,12 @@ def parse_annotation(data: bytes) -> Annotation:
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
-        raise BadItemError(f"it is no XML that can be read ({error})") from error
-    except (ValueError, LookupError) as error:  # of the encoding that it says it has
-        raise BadItemError(f"its encoding is not read ({error})") from error
+        if error.code in _ENCODING_ERRORS:
+            raise BadItemError(_ENCODING) from error
+        # Not in expat's words: they differ between its versions, and go into manifests.
+        raise BadItemError(f"it is no XML that can be read, from line {error.lineno} on") from error
+    except (ValueError, LookupError) as error:
+        raise BadItemError(_ENCODING) from error
     if not reader.is_annotation:
         raise BadItemError("it holds no <annotation>")
     objects = [_object(number, told) for number, told in enumerate(reader.objects, start=1)]
