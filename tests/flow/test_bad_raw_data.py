@@ -6,6 +6,7 @@ import csv
 import shutil
 import struct
 import uuid
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ import pytest
 from PIL import Image
 
 from datamill_producer.rabbitmq import PrivateNode
+from dataset_handlers.sdk.example import decode_example
 from tests.support.mill import Mill
+from tests.unit.handlers.reading import frames
 
 MEBIBYTE = 1024 * 1024
 SMALL = {"image_size": [32, 32]}
@@ -97,6 +100,26 @@ def test_bad_classes(mill: Mill, folder: Callable[[str], Path], shared_data: Pat
     assert manifest.labels == {"label": ["ants", "broken_class", "same_twice"]}
     assert [item.key for item in manifest.skipped] == ["broken_class/cut.jpg"]
     assert manifest.records == 5
+
+
+def test_a_class_that_came_since_is_in_the_next_build(
+    mill: Mill, folder: Callable[[str], Path]
+) -> None:
+    """One of the processes that make it has made the first build, and knows the classes of then."""
+    target = folder("classification")
+    config = {**SMALL, "variations_per_sample": 700}  # so that both workers have shards to make
+    for count, name in enumerate(("bees", "ants"), start=1):
+        (target / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (40, 40), (0, 90 * count, 0)).save(target / name / f"{number}.png")
+        ready = mill.build("classification", config)
+        manifest = mill.manifest(ready)
+        assert (manifest.records, manifest.skipped) == (count * 4 * 700, [])
+        assert manifest.labels == {"label": sorted(("bees", "ants")[:count])}
+    with zipfile.ZipFile(mill.builder.store.archive_path(ready["archive"])) as archive:
+        shards = [archive.read(shard.file) for shard in manifest.shards]
+    labels = [decode_example(record)["label"] for shard in shards for record in frames(shard)]
+    assert (labels.count([0]), labels.count([1])) == (4 * 700, 4 * 700)
 
 
 def test_bad_pairs(mill: Mill, folder: Callable[[str], Path], shared_data: Path) -> None:
