@@ -126,8 +126,11 @@ def test_bad_pairs(mill: Mill, folder: Callable[[str], Path], shared_data: Path)
     shutil.copytree(shared_data / "bad" / "duts", folder("duts"), dirs_exist_ok=True)
     failed = mill.build("duts", SMALL)
     assert failed["reason"] == "bad_data" and "4 of 6 source items are bad" in failed["message"]
-    manifest = mill.manifest(mill.build("duts", ALL_MAY_BE_BAD))
+    ready = mill.build("duts", ALL_MAY_BE_BAD)
+    manifest = mill.manifest(ready)
     assert (manifest.records, len(manifest.skipped)) == (2, 4)
+    (shard,) = mill.told(ready["dataset_id"], "shard")
+    assert (shard["records"], shard["skipped"]) == (2, 4), "they are counted in events too"
 
 
 def png(width: int, height: int) -> bytes:

@@ -34,6 +34,11 @@ class Mill:
         before = len(self._client.events)  # the same may have been asked for of other raw data
         return self.wait(self.ask(name, config), before)
 
+    def told(self, dataset_id: str, event: str) -> list[dict[str, Any]]:
+        """Return the events of a kind about a dataset so far, in order."""
+        about = [told for told in self._client.events if told["dataset_id"] == dataset_id]
+        return [told for told in about if told["event"] == event]
+
     def manifest(self, ready: dict[str, Any]) -> Manifest:
         """Return the manifest of what is ready."""
         assert ready["event"] == "ready", ready
