@@ -6,6 +6,7 @@ import csv
 import shutil
 import struct
 import uuid
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,55 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamill.archive import Manifest, read_manifest
 from datamill_producer.rabbitmq import PrivateNode
-from datamill_producer.up.descendants import descendants
-from tests.support.builder import BuilderProcess
-from tests.support.listener import PlainClient
+from dataset_handlers.sdk.example import decode_example
+from tests.support.mill import Mill
+from tests.unit.handlers.reading import frames
 
 MEBIBYTE = 1024 * 1024
 SMALL = {"image_size": [32, 32]}
 ALL_MAY_BE_BAD = {**SMALL, "max_bad_share": 1.0}
-
-
-class Mill:
-    """A builder with the handlers that ship, and who asks it."""
-
-    def __init__(self, home: Path, url: str, wheels: Path) -> None:
-        self.raw = home / "raw"
-        self.raw.mkdir(parents=True)
-        self.builder = BuilderProcess(home, url, DATAMILL_HANDLER_SOURCES=str(wheels)).start()
-        self._client = PlainClient(url)
-
-    def build(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
-        """Ask for a dataset; return its answer."""
-        before = len(self._client.events)  # the same may have been asked for of other raw data
-        dataset_id = self._client.ask(name, config=config)
-        return self._client.wait(dataset_id, timeout_secs=120, after=before)
-
-    def manifest(self, ready: dict[str, Any]) -> Manifest:
-        """Return the manifest of what is ready."""
-        assert ready["event"] == "ready", ready
-        return read_manifest(self.builder.store.archive_path(ready["archive"]))
-
-    def peak_bytes(self) -> int:
-        """Return the most memory that any process of the builder's has had."""
-        assert self.builder.process is not None
-        pids = [self.builder.process.pid, *descendants(self.builder.process.pid)]
-        return max(map(_peak_bytes, pids))
-
-    def close(self) -> None:
-        self._client.close()
-        assert self.builder.stop() == 0
-
-
-def _peak_bytes(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return 0
-    peaks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return max((int(peak) * 1024 for peak in peaks), default=0)
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +102,35 @@ def test_bad_classes(mill: Mill, folder: Callable[[str], Path], shared_data: Pat
     assert manifest.records == 5
 
 
+def test_a_class_that_came_since_is_in_the_next_build(
+    mill: Mill, folder: Callable[[str], Path]
+) -> None:
+    """One of the processes that make it has made the first build, and knows the classes of then."""
+    target = folder("classification")
+    config = {**SMALL, "variations_per_sample": 700}  # so that both workers have shards to make
+    for count, name in enumerate(("bees", "ants"), start=1):
+        (target / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (40, 40), (0, 90 * count, 0)).save(target / name / f"{number}.png")
+        ready = mill.build("classification", config)
+        manifest = mill.manifest(ready)
+        assert (manifest.records, manifest.skipped) == (count * 4 * 700, [])
+        assert manifest.labels == {"label": sorted(("bees", "ants")[:count])}
+    with zipfile.ZipFile(mill.builder.store.archive_path(ready["archive"])) as archive:
+        shards = [archive.read(shard.file) for shard in manifest.shards]
+    labels = [decode_example(record)["label"] for shard in shards for record in frames(shard)]
+    assert (labels.count([0]), labels.count([1])) == (4 * 700, 4 * 700)
+
+
 def test_bad_pairs(mill: Mill, folder: Callable[[str], Path], shared_data: Path) -> None:
     shutil.copytree(shared_data / "bad" / "duts", folder("duts"), dirs_exist_ok=True)
     failed = mill.build("duts", SMALL)
     assert failed["reason"] == "bad_data" and "4 of 6 source items are bad" in failed["message"]
-    manifest = mill.manifest(mill.build("duts", ALL_MAY_BE_BAD))
+    ready = mill.build("duts", ALL_MAY_BE_BAD)
+    manifest = mill.manifest(ready)
     assert (manifest.records, len(manifest.skipped)) == (2, 4)
+    (shard,) = mill.told(ready["dataset_id"], "shard")
+    assert (shard["records"], shard["skipped"]) == (2, 4), "they are counted in events too"
 
 
 def png(width: int, height: int) -> bytes:

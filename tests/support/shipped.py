@@ -1,3 +1,11 @@
 """The handlers that ship with Datamill."""
 
-HANDLERS = ("classification", "duts", "matting", "portrait_depth", "portrait_seg", "salicon")
+HANDLERS = (
+    "classification",
+    "duts",
+    "imagenet_det",
+    "matting",
+    "portrait_depth",
+    "portrait_seg",
+    "salicon",
+)

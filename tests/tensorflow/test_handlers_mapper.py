@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from dataset_handlers.classification import ClassificationHandler
 from dataset_handlers.duts import DutsHandler
+from dataset_handlers.imagenet_det import ImagenetDetHandler
 from dataset_handlers.sdk import (
     BaseOptions,
     Feature,
@@ -23,6 +24,7 @@ from dataset_handlers.sdk import (
     Tensor,
     Text,
 )
+from tests.unit.handlers.annotations import draw_marked, draw_object
 from tests.unit.handlers.pictures import draw_pair, gradient, save
 from tests.unit.handlers.reading import pixels_of, read_frames, read_records
 
@@ -122,6 +124,34 @@ def test_classification_batches_without_the_raw_data(classes, tmp_path, channels
     labels = targets["label"].numpy()
     assert sorted(labels) == [0, 0, 1]
     assert np.array_equal(targets["one_hot"].numpy(), np.eye(2)[labels])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bits_arrive(classes, tmp_path, channels):
+    config = {"bit_depth": 16, "image_encoding": "png", "channels": channels}
+    path = write(ClassificationHandler(config, classes), tmp_path / "shard")
+    inputs, _ = next(iter(ClassificationHandler(config, "").tf_records_mapper([path])))
+    assert (inputs["image"].dtype, inputs["image"].shape) == (tf.uint16, (3, 224, 224, channels))
+    assert inputs["image"].numpy().max() % 257 == 0, "8 bits, spread"
+    assert inputs["image"].numpy().max() > 30_000
+
+
+def test_imagenet_det_batches_without_the_raw_data(tmp_path):
+    raw = tmp_path / "raw"
+    draw_object(raw, "one", "cat", (10, 20, 40, 50), (80, 100))
+    draw_object(raw, "two", "dog", (0, 0, 80, 100), (80, 100))
+    draw_marked(raw, "three", [])
+    path = write(ImagenetDetHandler({}, str(raw)), tmp_path / "shard")
+    inputs, targets = next(iter(ImagenetDetHandler({}, "").tf_records_mapper([path])))
+    assert inputs["image"].shape == (3, 415, 482, 3)
+    labels = targets["label"].numpy()
+    assert sorted(labels) == [0, 1, 2]
+    assert np.array_equal(targets["one_hot"].numpy(), np.eye(3)[labels])
+    assert targets["box"].shape == (3, 4)
+    # The picture is 482 pixels wide and 386 high, with bars above and below.
+    top, left, bottom, right = targets["box"].numpy()[labels == 1][0]
+    assert (left, right) == pytest.approx((0.2, 0.5), abs=1e-6)
+    assert (top * 415, bottom * 415) == pytest.approx((14 + 386 / 8, 14 + 386 / 2), abs=1e-3)
 
 
 def test_a_model_can_be_fitted(classes, tmp_path):

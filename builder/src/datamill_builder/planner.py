@@ -53,14 +53,16 @@ class Planner:
 
     def _plan_sharded(self, claim: Claim, recipe: Recipe, opened: OpenHandler) -> None:
         key, store = claim.subject, self._bench.store
-        features = answers.features(opened.process.call("features"))
+        patience_secs = self._bench.settings.handler_timeout_secs
+        # It may have to read every annotation for the names of its classes.
+        features = answers.features(opened.process.call("features", timeout_secs=patience_secs))
         with store.scratch() as folder:
             counts = answers.plan(
                 opened.process.call(
                     "plan",
                     content_key=key,
                     folder=str(folder),
-                    timeout_secs=self._bench.settings.handler_timeout_secs,
+                    timeout_secs=patience_secs,
                 )
             )
             planned = cut_all(folder, counts, recipe.records_per_shard)

@@ -33,4 +33,6 @@ class Workbench:
 
 def opening_of(recipe: Recipe) -> Opening:
     """Return what a handler process for a recipe is opened with."""
-    return Opening(recipe.environment, recipe.dataset_name, recipe.config, recipe.raw)
+    return Opening(
+        recipe.environment, recipe.dataset_name, recipe.config, recipe.raw, recipe.raw_version
+    )

@@ -76,7 +76,7 @@ class Planned(_Event):
 
 
 class ShardDone(_Event):
-    """One shard can be fetched."""
+    """One shard can be fetched. `skipped`: source items that it lacks; the manifest says why."""
 
     event: Literal["shard"] = "shard"
     index: int
@@ -86,6 +86,7 @@ class ShardDone(_Event):
     bytes: int
     sha256: str
     records: int
+    skipped: int = 0
 
 
 class Progress(_Event):

@@ -1,7 +1,7 @@
 """Image classification: one folder per class, `<class>/<image>`.
 
-A class is a folder with at least one image file; its label is its position among the sorted names.
-Files in deeper folders are not looked at.
+A class is a folder with at least one image file (JPEG, PNG, TIFF, BMP, GIF, WebP); its label is its
+position among the sorted names. Files in deeper folders are not looked at.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ from pydantic import ValidationInfo, field_validator
 
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
+from dataset_handlers.labels import (
+    classes_in,
+    label_features,
+    label_values,
+    numbered_label_features,
+)
 from dataset_handlers.operations.arrays import Pixels
+from dataset_handlers.operations.decode_sixteen import decode_color_sixteen, decode_grey_sixteen
 from dataset_handlers.sdk.errors import BadItemError
-from dataset_handlers.sdk.example import decode_example
-from dataset_handlers.sdk.features import ClassLabel, Feature, Tensor
+from dataset_handlers.sdk.features import Feature
 from dataset_handlers.sdk.option_types import SIZE_ALLOWED, Size, WholeNumber, option
 from dataset_handlers.sdk.options import BaseOptions, impossible
 from dataset_handlers.sdk.source import SourceItem
@@ -31,11 +37,15 @@ from dataset_handlers.sdk.source_files import (
     unsorted_files,
     visible_folders,
 )
-from dataset_handlers.sdk.tfrecord import first_record
+
+_FOR_EIGHT_BITS = (
+    "rotate_degrees", "exposure", "brightness", "contrast", "saturation", "hue_degrees", "gamma",
+    "blur_sigma", "noise_sigma", "recompress_quality",
+)  # fmt: skip
 
 
 class ClassificationOptions(ImageOptions):
-    """Those of all handlers of images, and `channels`."""
+    """Those of all handlers of images; `channels` and `bit_depth`."""
 
     input_attributes: tuple[Literal["image", "label", "one_hot"], ...] = option(
         ("image",), 'a list of "image", "label", "one_hot", each once', min_length=1
@@ -43,6 +53,9 @@ class ClassificationOptions(ImageOptions):
     image_size: Size | None = option((224, 224), f"null or {SIZE_ALLOWED}")
     channels: WholeNumber = option(3, "1 (grey) or 3 (RGB)")
     """Of the image in the record."""
+    bit_depth: WholeNumber = option(8, "8 or 16")
+    """Of each channel of the image in the record. 16 need PNG; sources of 8 are spread over them,
+    sources of 16 keep their upper 8 otherwise. What changes colours or rotates takes 8."""
 
     @field_validator("channels")
     @classmethod
@@ -55,9 +68,23 @@ class ClassificationOptions(ImageOptions):
                 raise impossible(f"{name} needs colours to change")
         return channels
 
+    @field_validator("bit_depth")
+    @classmethod
+    def _possible(cls, bits: int, info: ValidationInfo) -> int:
+        if bits not in (8, 16):
+            raise ValueError("neither 8 nor 16")
+        if bits == 16 and info.data.get("image_encoding") == "jpeg":
+            raise impossible('a JPEG has 8 bits: set image_encoding to "png"')
+        if bits == 16 and info.data.get("standardize") != "no":
+            raise impossible('standardize takes 8 bits: set it to "no"')
+        for name in _FOR_EIGHT_BITS if bits == 16 else ():
+            if info.data.get(name):
+                raise impossible(f"{name} works on 8 bits: leave it out")
+        return bits
+
 
 class ClassificationHandler(ImageHandler):
-    """A picture (JPEG), the label of its class, and the same one-hot."""
+    """A picture, the label of its class, and the same one-hot."""
 
     name: ClassVar[str] = "classification"
     layout: ClassVar[str] = "a folder per class with images in it, <class>/*.jpg"
@@ -79,37 +106,35 @@ class ClassificationHandler(ImageHandler):
                     yield SourceItem.bad(portable(path), NOT_UTF8)
 
     def features(self) -> dict[str, Feature]:
-        """`image`: JPEG. `label`: int64. `one_hot`: float32 `[classes]`."""
-        return self._features(tuple(portable(name) for name in self._folders))
+        """`image`: JPEG or PNG. `label`: int64. `one_hot`: float32 `[classes]`."""
+        return self._features(label_features(tuple(map(portable, self._folders))))
 
     def features_of(self, files: list[str]) -> dict[str, Feature]:
-        """Take the number of classes from the records: the raw data is not where one trains."""
-        for file in files:
-            record = first_record(file)
-            if record is not None:
-                count = len(decode_example(record)["one_hot"])
-                return self._features(tuple(str(number) for number in range(count)))
-        return self._features(("0",))
+        """Take the number of classes from the records."""
+        return self._features(numbered_label_features(classes_in(files)))
 
     def records(self, item: SourceItem, variation: int, rng: np.random.Generator) -> dict[str, Any]:
         """Return one variation of a picture."""
         label = self._label(item)
         picture = self._picture(item)
-        one_hot = np.zeros(len(self._folders), np.float32)
-        one_hot[label] = 1
         moved = self.geometry(picture, rng).apply(picture)
         spare = not np.may_share_memory(moved, picture)
-        return {**self.picture_values(moved, rng, spare=spare), "label": label, "one_hot": one_hot}
-
-    def _features(self, names: tuple[str, ...]) -> dict[str, Feature]:
         return {
-            **self.picture_features(self.options.channels),
-            "label": ClassLabel(names),
-            "one_hot": Tensor((len(names),), "float32"),
+            **self.picture_values(moved, rng, spare=spare),
+            **label_values(label, len(self._folders)),
         }
 
+    def _features(self, of_label: dict[str, Feature]) -> dict[str, Feature]:
+        dtype: Literal["uint8", "uint16"] = "uint8" if self.options.bit_depth == 8 else "uint16"
+        return {**self.picture_features(self.options.channels, dtype), **of_label}
+
     def _load(self, item: SourceItem) -> Pixels:
-        read = self.grey if self.options.channels == 1 else self.color
+        is_grey = self.options.channels == 1
+        if self.options.bit_depth == 16:
+            decode = decode_grey_sixteen if is_grey else decode_color_sixteen
+            most = self.options.max_pixels
+            return self.sized(self.decoded(item, "image", lambda data: decode(data, most)))
+        read = self.grey if is_grey else self.color
         return self.sized(read(item, "image", alone=True))
 
     def _label(self, item: SourceItem) -> int:

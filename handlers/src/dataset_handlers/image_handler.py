@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Pixels, Size
 from dataset_handlers.operations.color_order import in_order
 from dataset_handlers.operations.decode import Decoded, Reducible, decode_color, decode_grey
-from dataset_handlers.operations.encode import encode_jpeg
+from dataset_handlers.operations.decode_sixteen import WHITE
+from dataset_handlers.operations.encode import encode_jpeg, encode_png
 from dataset_handlers.operations.geometry import Geometry, random_geometry
 from dataset_handlers.operations.opencv import settle_opencv
 from dataset_handlers.operations.sizing import Sizing, sizing
@@ -62,7 +63,9 @@ class ImageHandler(RecordHandler):
         """One thread, and the same code on every processor."""
         settle_opencv()
 
-    def picture_features(self, channels: int = 3) -> dict[str, Feature]:
+    def picture_features(
+        self, channels: int = 3, dtype: Literal["uint8", "uint16"] = "uint8"
+    ) -> dict[str, Feature]:
         """Return the features of what `picture_values` makes: `image`, and what goes with it."""
         height, width = self.options.record_size
         match self.options.standardize:
@@ -76,7 +79,8 @@ class ImageHandler(RecordHandler):
                 }
             case _:
                 numbers = {}
-        return {"image": Image(height, width, channels, "jpeg"), **numbers}
+        encoding = self.options.image_encoding
+        return {"image": Image(height, width, channels, encoding, dtype), **numbers}
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -96,7 +100,7 @@ class ImageHandler(RecordHandler):
         it is brought to `image_size`.
         """
         max_pixels, reducible = self.options.max_pixels, self._reducible(alone, full)
-        return self._decoded(item, role, lambda data: decode_color(data, max_pixels, reducible))
+        return self.decoded(item, role, lambda data: decode_color(data, max_pixels, reducible))
 
     def grey(
         self, item: SourceItem, role: str, *, alone: bool = False, full: bool = False
@@ -104,7 +108,7 @@ class ImageHandler(RecordHandler):
         """Return a picture upright, uint8 `[height, width]`, as `color` does; a mask as it is."""
         max_pixels = self.options.max_pixels
         reducible = self._reducible(alone, full) if alone else None
-        return self._decoded(item, role, lambda data: decode_grey(data, max_pixels, reducible))
+        return self.decoded(item, role, lambda data: decode_grey(data, max_pixels, reducible))
 
     def _reducible(self, alone: bool, full: bool) -> Reducible | None:
         size = self.options.image_size
@@ -119,6 +123,8 @@ class ImageHandler(RecordHandler):
     def sized(self, decoded: Decoded, *, mask: bool = False) -> Pixels:
         """Return a picture in `image_size`, or as it is where that is null; a mask likewise."""
         value = 0 if mask else self.options.pad_value
+        if decoded.pixels.dtype == np.uint16:
+            value = value * WHITE // 255
         return self.sizing(decoded.size).apply(decoded.pixels, mask=mask, value=value)
 
     def geometry(self, pixels: Pixels, rng: np.random.Generator) -> Geometry:
@@ -161,9 +167,16 @@ class ImageHandler(RecordHandler):
                 numbers = {"image_mean": mean, "image_deviation": deviation}
             case _:
                 numbers = {}
-        return {"image": encode_jpeg(ordered, self.options.jpeg_quality), **numbers}
+        return {"image": self.encoded(ordered), **numbers}
 
-    def _decoded(self, item: SourceItem, role: str, decode: Callable[[bytes], Decoded]) -> Decoded:
+    def encoded(self, pixels: Pixels) -> bytes:
+        """Return a file of the kind that the option `image_encoding` says."""
+        if self.options.image_encoding == "png":
+            return encode_png(pixels)
+        return encode_jpeg(pixels, self.options.jpeg_quality)
+
+    def decoded(self, item: SourceItem, role: str, decode: Callable[[bytes], Decoded]) -> Decoded:
+        """Return what `decode` makes of an item's file. Raises `BadItemError`, with its role."""
         data = self.read_source(item.files[role])
         try:
             return decode(data)

@@ -23,6 +23,7 @@ _SHARE = "a number from 0 to 1"
 
 Quality = WholeNumber
 Standardize = Literal["no", "metadata", "applied"]
+Encoding = Literal["jpeg", "png"]
 
 
 class ImageOptions(BaseOptions):
@@ -32,12 +33,12 @@ class ImageOptions(BaseOptions):
     image_size: Size | None = option(None, f"null or {SIZE_ALLOWED}")
     """Every image is resized to this; null keeps each one's size."""
 
-    resize_mode: ResizeMode = option("stretch", 'one of "stretch", "fit", "fill"')
+    resize_mode: ResizeMode = option("stretch", 'one of "stretch", "fit", "fill", "crop_or_pad"')
     """How: not keeping proportions, or keeping them with bars at two sides (`fit`), or keeping them
-    and cutting two sides off (`fill`)."""
+    and cutting two sides off (`fill`), or keeping every pixel, with bars or sides cut off."""
 
     pad_value: WholeNumber = option(0, "an integer from 0 (black) to 255 (white)", ge=0, le=255)
-    """What the bars of `fit` show; masks and maps have 0 there."""
+    """What bars show; masks and maps have 0 there."""
 
     crop_size: Size | None = option(None, f"null or {SIZE_ALLOWED}")
     """The window that is cut out afterwards; null keeps the whole image."""
@@ -91,8 +92,11 @@ class ImageOptions(BaseOptions):
     color_order: ColorOrder = option("rgb", 'one of "rgb", "bgr"')
     """The order of the channels in the record."""
 
+    image_encoding: Encoding = option("jpeg", 'one of "jpeg", "png"')
+    """Of the image in the record: PNG loses nothing, and takes several times the room."""
+
     jpeg_quality: Quality = option(95, "an integer from 1 to 100", ge=1, le=100)
-    """Quality on libjpeg's scale."""
+    """Quality of the image in the record on libjpeg's scale, where it is a JPEG."""
 
     reduced_decoding: Flag = option(True, "true or false")
     """Decode a large JPEG at 1/2, 1/4 or 1/8 of its size, where `image_size` is not larger.
@@ -120,7 +124,7 @@ class ImageOptions(BaseOptions):
             raise impossible("image_size is null, so that nothing is resized")
         return mode
 
-    @field_validator("random_crop_centered", "random_crop")
+    @field_validator("random_crop")
     @classmethod
     def _has_a_window(cls, asked_for: bool, info: ValidationInfo) -> bool:
         if asked_for and info.data.get("crop_size", asked_for) is None:
@@ -148,6 +152,13 @@ class ImageOptions(BaseOptions):
         if standardize == "applied" and not one_size:
             raise impossible("its records need one size: set image_size or crop_size")
         return standardize
+
+    @field_validator("image_encoding")
+    @classmethod
+    def _is_encoded(cls, encoding: Encoding, info: ValidationInfo) -> Encoding:
+        if encoding == "png" and info.data.get("standardize") == "applied":
+            raise impossible('with standardize "applied" records hold numbers, not a file')
+        return encoding
 
     @property
     def record_size(self) -> tuple[int | None, int | None]:

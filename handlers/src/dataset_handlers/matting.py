@@ -37,7 +37,7 @@ from dataset_handlers.operations.arrays import Pixels, Size
 from dataset_handlers.operations.color_order import in_order
 from dataset_handlers.operations.composite import composite
 from dataset_handlers.operations.decode import Reducible, decode_color, decode_opaque
-from dataset_handlers.operations.encode import encode_jpeg, encode_png
+from dataset_handlers.operations.encode import encode_png
 from dataset_handlers.operations.resize import resize
 from dataset_handlers.operations.sizing import ResizeMode, Sizing
 from dataset_handlers.operations.surround import surround
@@ -149,13 +149,13 @@ class MattingHandler(ImageHandler):
                 yield SourceItem.bad(f"{ALPHAS}/{portable(name)}", reason)
 
     def features(self) -> dict[str, Feature]:
-        """`image`: the composite, `foreground`: JPEG, RGB. `alpha`: PNG, 0 (background) to 255
+        """`image`: the composite, `foreground`, both RGB. `alpha`: PNG, 0 (background) to 255
         (foreground). `trimap`: PNG, 0 (background), 128 (unknown), 255 (foreground)."""
         height, width = self.options.record_size
         return {
             **self.picture_features(),
             "alpha": Image(height, width, 1, "png"),
-            "foreground": Image(height, width, 3, "jpeg"),
+            "foreground": Image(height, width, 3, self.options.image_encoding),
             "trimap": Image(height, width, 1, "png"),
         }
 
@@ -175,13 +175,13 @@ class MattingHandler(ImageHandler):
         return {
             **self.picture_values(image, rng, spare=True, colored=True),
             "alpha": encode_png(alpha),
-            "foreground": encode_jpeg(ordered, self.options.jpeg_quality),
+            "foreground": self.encoded(ordered),
             "trimap": encode_png(trimap(alpha, width)),
         }
 
     def _load(self, item: SourceItem) -> _Cutout:
         max_pixels = self.options.max_pixels
-        foreground = self._decoded(item, "foreground", lambda data: decode_opaque(data, max_pixels))
+        foreground = self.decoded(item, "foreground", lambda data: decode_opaque(data, max_pixels))
         alpha = self.grey(item, "alpha")
         if alpha.size != foreground.size:
             raise BadItemError(

@@ -164,9 +164,7 @@ class PortraitDepthHandler(ImageHandler):
 
     def _load(self, item: SourceItem) -> _Pair:
         image = self.color(item, "image")
-        depth = self._decoded(
-            item, "depth", lambda data: decode_deep(data, self.options.max_pixels)
-        )
+        depth = self.decoded(item, "depth", lambda data: decode_deep(data, self.options.max_pixels))
         if depth.size != image.size:
             raise BadItemError(f"the depth map is {list(depth.size)}, its image {list(image.size)}")
         codes = depth.pixels

@@ -29,8 +29,9 @@ def _said(event: Event) -> str:
             return f"{state}, {waiting} waiting, {ahead} ahead"
         case Planned(records=records, shards=shards):
             return f"planned, {records} records in {shards} shards"
-        case ShardDone(index=index, shards=shards, records=records):
-            return f"shard {index + 1} of {shards}, {records} records"
+        case ShardDone(index=index, shards=shards, records=records, skipped=skipped):
+            lacks = f", {skipped} skipped" if skipped else ""
+            return f"shard {index + 1} of {shards}, {records} records{lacks}"
         case Progress():
             return _progress(event)
         case Ready(records=records, url=url):

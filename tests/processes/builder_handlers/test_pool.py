@@ -7,13 +7,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from datamill_builder.handlers.environments import Environment
-from datamill_builder.handlers.pool import HandlerPool, Opening
+from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import RUNNER, HandlerStopped
 from datamill_builder.handlers.spares import SPARES
 from datamill_builder.store import Store
@@ -43,6 +44,12 @@ def pool(handler_python: Path, raw_root: Path, tmp_path: Path) -> Iterator[Handl
 def opening(kind: str, **config: Any) -> Opening:
     environment = Environment(**{**ENVIRONMENT.__dict__, "entry_point": f"trouble:{kind}"})
     return Opening(environment, "trouble", config, None)
+
+
+def as_resolved(handler: OpenHandler) -> Opening:
+    """What builds open a handler with, once somebody has asked about its config."""
+    told = {"config": handler.info["config"], "raw": handler.info["raw"]}
+    return replace(opening("Trouble"), **told)
 
 
 def handlers_in(folder: Path) -> dict[Path, int]:
@@ -114,6 +121,24 @@ def test_who_needs_another_config_gets_a_process_that_has_begun(
     assert len(handlers_in(tmp_path)) == 2 + SPARES, "the spare was replaced"
     pool.stop_all()
     assert not handlers_in(tmp_path)
+
+
+def test_who_has_read_raw_data_that_changed_since_is_not_lent(pool: HandlerPool) -> None:
+    """A handler may remember what it has listed, or the last picture that it has decoded."""
+
+    with pool.lend(opening("Trouble")) as first:
+        asked, resolved = first.workdir, as_resolved(first)
+
+    def lent(raw_version: str | None) -> Path:
+        with pool.lend(replace(resolved, raw_version=raw_version)) as handler:
+            return handler.workdir
+
+    assert lent("old") == asked, "who was only asked about a config has read nothing"
+    assert lent("old") == asked
+    assert lent(None) == asked, "nor does it matter to who asks about a config"
+    new = lent("new")
+    assert new != asked
+    assert [lent("old"), lent("new")] == [asked, new]
 
 
 def test_a_spare_that_has_died_is_not_lent(pool: HandlerPool, tmp_path: Path) -> None:

@@ -13,14 +13,19 @@ from dataset_handlers.sdk.example import decode_example
 
 
 def read_frames(path: str | Path) -> list[bytes]:
-    """Cut a TFRecord file into records; checksums are tested elsewhere."""
-    data, frames, at = Path(path).read_bytes(), [], 0
+    """Cut a TFRecord file into records."""
+    return frames(Path(path).read_bytes())
+
+
+def frames(data: bytes) -> list[bytes]:
+    """Cut what a TFRecord file holds into records; checksums are tested elsewhere."""
+    found, at = [], 0
     while at < len(data):
         (length,) = struct.unpack_from("<Q", data, at)
-        frames.append(data[at + 12 : at + 12 + length])
+        found.append(data[at + 12 : at + 12 + length])
         at += 12 + length + 4
     assert at == len(data)
-    return frames
+    return found
 
 
 def read_records(path: str | Path) -> list[dict[str, list]]:

@@ -3,6 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from dataset_handlers.classification import ClassificationHandler
 from dataset_handlers.operations.encode import encode_jpeg
@@ -131,3 +132,112 @@ def test_large_pictures_are_decoded_in_full_where_pixels_must_be_exact(tmp_path)
     assert exact == encode_jpeg(cv2.resize(decoded, (60, 40), interpolation=cv2.INTER_AREA), 100)
     assert fast != exact
     assert np.abs(pixels_of(fast).astype(int) - pixels_of(exact)).max() < 12
+
+
+SIXTEEN = {"bit_depth": 16, "image_encoding": "png"}
+
+
+def sixteen_of(encoded: bytes) -> np.ndarray:
+    """Decode with OpenCV, RGB or grey, whatever the depth."""
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    return pixels[..., ::-1] if pixels.ndim == 3 else pixels
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_loses_nothing(raw, channels):
+    config = {"image_encoding": "png", "image_size": None, "channels": channels}
+    features = ClassificationHandler(config, str(raw)).features()
+    assert features["image"].encoding == "png"
+    save(raw / "ants" / "a.PNG", gradient(40, 60))
+    pictures = [pixels_of(record["image"][0]) for record in build(raw, config)]
+    expected = gradient(40, 60)
+    if channels == 1:
+        expected = np.asarray(Image.fromarray(expected).convert("L"))
+    assert any(np.array_equal(picture, expected) for picture in pictures)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bits_are_kept(tmp_path, suffix, channels):
+    rng = np.random.default_rng(1)
+    shape = (30, 40, 3) if channels == 3 else (30, 40)
+    pixels = rng.integers(0, 65536, shape).astype(np.uint16)
+    (tmp_path / "raw" / "one").mkdir(parents=True)
+    assert cv2.imwrite(str(tmp_path / "raw" / "one" / f"a{suffix}"), pixels)
+    config = {**SIXTEEN, "channels": channels, "image_size": None}
+    (record,) = build(tmp_path / "raw", config)
+    rgb = pixels[..., ::-1] if channels == 3 else pixels
+    assert np.array_equal(sixteen_of(record["image"][0]), rgb)
+    (record,) = build(tmp_path / "raw", {**config, "bit_depth": 8})
+    assert np.array_equal(sixteen_of(record["image"][0]), rgb >> 8)
+    features = ClassificationHandler(config, str(tmp_path / "raw")).features()
+    assert (features["image"].dtype, features["image"].channels) == ("uint16", channels)
+
+
+def test_16_bits_of_pictures_of_8(raw):
+    config = {"image_size": [40, 60], "resize_mode": "crop_or_pad", "pad_value": 200}
+    for eight, sixteen in zip(
+        build(raw, {**config, "image_encoding": "png"}),
+        build(raw, {**config, **SIXTEEN}),
+        strict=True,
+    ):
+        expected = pixels_of(eight["image"][0]).astype(np.uint16) * 257
+        assert np.array_equal(sixteen_of(sixteen["image"][0]), expected)
+
+
+def test_16_bits_through_all_that_moves_pixels(raw):
+    config = {
+        "image_size": [50, 80],
+        "resize_mode": "fit",
+        "pad_value": 255,
+        "crop_size": [30, 80],
+        "random_crop": True,
+        "flip_probability": 0.5,
+        "variations_per_sample": 4,
+        "color_order": "bgr",
+        "reduced_decoding": False,
+    }
+    records = zip(
+        build(raw, {**config, "image_encoding": "png"}),
+        build(raw, {**config, **SIXTEEN}),
+        strict=True,
+    )
+    for eight, sixteen in records:
+        found = sixteen_of(sixteen["image"][0])
+        assert (found.shape, found.dtype) == ((30, 80, 3), np.uint16)
+        # Each of the two axes was rounded to 8 bits once, or to 16.
+        assert np.abs(found / 257 - pixels_of(eight["image"][0])).max() <= 1.1
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"bit_depth": 16}, 'a JPEG has 8 bits: set image_encoding to "png"'),
+        ({**SIXTEEN, "standardize": "metadata"}, 'standardize takes 8 bits: set it to "no"'),
+        *(
+            ({**SIXTEEN, name: value}, f"{name} works on 8 bits: leave it out")
+            for name, value in {
+                "rotate_degrees": 5,
+                "exposure": 1,
+                "brightness": 0.1,
+                "contrast": 0.1,
+                "saturation": 0.1,
+                "hue_degrees": 3,
+                "gamma": 0.1,
+                "blur_sigma": 1,
+                "noise_sigma": 1,
+                "recompress_quality": [50, 60],
+            }.items()
+        ),
+        ({"bit_depth": 12}, "8 or 16"),
+    ],
+)
+def test_what_16_bits_do_not_go_with(config, words):
+    with pytest.raises(ConfigError) as caught:
+        ClassificationHandler(config, "")
+    assert str(caught.value) == f"bit_depth: {config['bit_depth']} is not allowed: {words}"
+
+
+def test_numbers_are_in_no_file():
+    with pytest.raises(ConfigError, match=r"^image_encoding: .* hold numbers, not a file$"):
+        ClassificationHandler({"standardize": "applied", "image_encoding": "png"}, "")

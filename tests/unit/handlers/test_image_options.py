@@ -72,11 +72,6 @@ def one_class(folder: Path, picture: np.ndarray) -> Path:
             "place",
         ),
         (
-            {"random_crop_centered": True, "crop_size": None},
-            "random_crop_centered: true is not allowed: crop_size is null, so that there is no "
-            "window to place",
-        ),
-        (
             {"image_size": None, "resize_mode": "fit"},
             'resize_mode: "fit" is not allowed: image_size is null, so that nothing is resized',
         ),

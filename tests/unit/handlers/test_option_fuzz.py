@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dataset_handlers.classification import ClassificationHandler
 from dataset_handlers.duts import DutsHandler
+from dataset_handlers.imagenet_det import ImagenetDetHandler
 from dataset_handlers.matting import MattingHandler
 from dataset_handlers.portrait_depth import PortraitDepthHandler
 from dataset_handlers.portrait_seg import PortraitSegHandler
@@ -21,6 +22,7 @@ from dataset_handlers.sdk.record_handler import RecordHandler
 HANDLERS: list[type[RecordHandler]] = [
     ClassificationHandler,
     DutsHandler,
+    ImagenetDetHandler,
     PortraitSegHandler,
     SaliconHandler,
     MattingHandler,

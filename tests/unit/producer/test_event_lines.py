@@ -27,6 +27,8 @@ URL = "http://h/datasets/a.zip"
          "planned, 9 records in 3 shards"),
         (ShardDone(dataset_id=ID, index=0, shards=3, split="train", url=URL, bytes=1, sha256="",
                    records=4), "shard 1 of 3, 4 records"),
+        (ShardDone(dataset_id=ID, index=0, shards=3, split="train", url=URL, bytes=1, sha256="",
+                   records=4, skipped=2), "shard 1 of 3, 4 records, 2 skipped"),
         (Progress(dataset_id=ID, shards_done=1, shards=3, records_done=4, records_per_sec=2.4,
                   secs_left=None), "1 of 3 shards, 4 records, 2/s"),
         (Progress(dataset_id=ID, shards_done=1, shards=3, records_done=4, records_per_sec=2.4,

@@ -29,6 +29,8 @@ class Opening:
     dataset_name: str
     config: dict[str, Any] = field(hash=False)
     raw: str | None
+    raw_version: str | None = None
+    """Of the raw data that it is to read; None for who only asks about a config."""
 
     @property
     def key(self) -> bytes:
@@ -46,12 +48,16 @@ class Opening:
 
 @dataclass
 class OpenHandler:
-    """A handler process with its config set. `info`: mode, resolved config, raw folder."""
+    """A handler process with its config set. `info`: mode, resolved config, raw folder.
+
+    `raw_version`: of the raw data that it may have read, and may remember.
+    """
 
     key: bytes
     process: HandlerProcess
     info: dict[str, Any]
     folder: ScratchFolder
+    raw_version: str | None = None
 
     @property
     def workdir(self) -> Path:
@@ -93,7 +99,8 @@ class HandlerPool:
         self, opening: Opening, on_open: Callable[[HandlerProcess], None] | None = None
     ) -> Iterator[OpenHandler]:
         """Lend an open handler process; one whose work went wrong is not used again."""
-        handler = self._take(opening.key) or self._open(opening)
+        handler = self._take(opening) or self._open(opening)
+        handler.raw_version = opening.raw_version or handler.raw_version
         try:
             if on_open:
                 on_open(handler.process)
@@ -121,10 +128,12 @@ class HandlerPool:
             self._at_work.remove(process)
             self._changed.notify_all()
 
-    def _take(self, key: bytes) -> OpenHandler | None:
+    def _take(self, opening: Opening) -> OpenHandler | None:
+        key, versions = opening.key, (None, opening.raw_version)
         with self._changed:
             for handler in self._waiting:
-                if handler.key == key and handler.process.alive:
+                fits = opening.raw_version is None or handler.raw_version in versions
+                if fits and handler.key == key and handler.process.alive:
                     self._waiting.remove(handler)
                     self._at_work.append(handler.process)
                     return handler

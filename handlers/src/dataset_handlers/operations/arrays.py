@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels: TypeAlias = npt.NDArray[Any]
-"""uint8 `[height, width, 3]` or `[height, width]`, grey or a mask.
+"""uint8 `[height, width, 3]` or `[height, width]`, grey or a mask; uint16 where that is said.
 
 The three are blue, green, red, as OpenCV has them: turning them round before the encoder turns them
 back costs as much as half a decoding.

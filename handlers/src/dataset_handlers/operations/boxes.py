@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from dataset_handlers.operations.arrays import Boxes, Points, Size
 
+_DIGITS = 7
+"""float32 has no more."""
 _CORNERS = ((0, 1), (0, 3), (2, 1), (2, 3))
 
 
@@ -31,5 +33,8 @@ def areas(boxes: Boxes) -> npt.NDArray[np.float64]:
 
 
 def as_shares(boxes: Boxes, size: Size) -> Boxes:
-    """Return boxes within a picture with its height and width as 1, as records hold them."""
-    return boxes / [*size, *size]
+    """Return boxes within a picture with its height and width as 1, as records hold them.
+
+    Rounded, since processors differ in the last digit of what rotation gives.
+    """
+    return np.round(boxes / [*size, *size], _DIGITS)

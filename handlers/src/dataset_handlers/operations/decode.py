@@ -263,13 +263,37 @@ def _is_deep_color(image: Image.Image) -> bool:
 
 
 def _decode_deep_color(data: bytes, image: Image.Image) -> Decoded:
+    first = _deep_channels(data, image, cv2.IMREAD_COLOR_BGR)[..., 2].copy()
+    return Decoded(first, (first.shape[0], first.shape[1]))
+
+
+def decode_deep_channels(data: bytes, max_pixels: int) -> Pixels | None:
+    """Return all channels of an image whose channels have 16 bits, upright; None of another one.
+
+    uint16 `[height, width]`, `[height, width, 3]` or, with transparency, `[height, width, 4]`, blue
+    first. Raises `BadItemError`.
+    """
+    image = _open(data, max_pixels)
+    if image.mode.startswith("I;16"):
+        return _decode_with_pillow(image, "first", None).pixels
+    if not _is_deep_color(image) or image.mode not in ("RGB", "RGBA", "LA"):
+        return None
+    if image.mode == "RGB":
+        return _deep_channels(data, image, cv2.IMREAD_COLOR_BGR)
+    return _deep_channels(data, image, cv2.IMREAD_UNCHANGED)
+
+
+def _deep_channels(data: bytes, image: Image.Image, channels: int) -> Pixels:
     """Have Pillow say whether the file is whole and what its upper 8 bits are, OpenCV the rest."""
     upper = _decode_with_pillow(image, "first", None).pixels
-    flags = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH  # turned upright
-    first = _decode_with_opencv(data, flags, _ODD_CHANNELS)[..., 2].copy()
-    if first.dtype != np.uint16 or not np.array_equal(first >> 8, upper):
+    pixels = _decode_with_opencv(data, channels | cv2.IMREAD_ANYDEPTH, _ODD_CHANNELS)
+    if pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise BadItemError(f"it can't be decoded: {_ODD_CHANNELS}")
-    return Decoded(first, (first.shape[0], first.shape[1]))
+    if channels == cv2.IMREAD_UNCHANGED and image.format != "TIFF":  # which is upright already
+        pixels = turn_upright(pixels, orientation_of(_open(data, image.width * image.height)))
+    if not np.array_equal(pixels[..., 2] >> 8, upper):
+        raise BadItemError(f"it can't be decoded: {_ODD_CHANNELS}")
+    return pixels
 
 
 def _in_bands(image: Image.Image, mode: Mode) -> Pixels:

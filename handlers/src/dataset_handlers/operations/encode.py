@@ -24,7 +24,7 @@ def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Return a PNG file, 8 bit, grey or colour: nothing is lost.
+    """Return a PNG file, 8 or 16 bit as the pixels are, grey or colour: nothing is lost.
 
     The settings are for masks: a third of the time of zlib's level 9, and a third larger.
     """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import cv2
+import numpy as np
 
 from dataset_handlers.operations.arrays import Pixels, Size
+from dataset_handlers.operations.resize_sixteen import resize_sixteen
 
 
 def resize(pixels: Pixels, size: Size, *, nearest: bool = False) -> Pixels:
@@ -19,6 +21,8 @@ def resize(pixels: Pixels, size: Size, *, nearest: bool = False) -> Pixels:
     """
     if nearest:
         return _resized(pixels, size, cv2.INTER_NEAREST_EXACT)
+    if pixels.dtype == np.uint16:
+        return resize_sixteen(pixels, size)
     height, width = pixels.shape[:2]
     smaller = (min(size[0], height), min(size[1], width))
     return _resized(_resized(pixels, smaller, cv2.INTER_AREA), size, cv2.INTER_LINEAR)

@@ -2,6 +2,8 @@
 
 `stretch` changes the proportions. `fit` keeps them: the whole picture is in, with bars at two
 sides. `fill` keeps them too: there are no bars, what sticks out at two sides is cut off.
+`crop_or_pad` keeps every pixel as it is: what sticks out is cut off, and bars are where the picture
+is too small (as tf.image.resize_with_crop_or_pad does).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataset_handlers.operations.crop import centred_window
 from dataset_handlers.operations.pad import pad
 from dataset_handlers.operations.resize import resize
 
-ResizeMode = Literal["stretch", "fit", "fill"]
+ResizeMode = Literal["stretch", "fit", "fill", "crop_or_pad"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def inner_size(source: Size, size: Size, mode: ResizeMode) -> Size:
     """Return what a picture is resized to before bars are added or edges cut off."""
     if mode == "stretch":
         return size
+    if mode == "crop_or_pad":
+        return source
     # Which side decides, without fractions: height / width of the one against the other.
     tall = source[0] * size[1] >= size[0] * source[1]
     if tall == (mode == "fit"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -15,7 +15,12 @@ import numpy as np
 from dataset_handlers import __version__
 from dataset_handlers.sdk import plan, shard, standalone
 from dataset_handlers.sdk.contract import DatasetHandler
-from dataset_handlers.sdk.errors import ConfigError, NoSourceItemsError, SourceReadError
+from dataset_handlers.sdk.errors import (
+    BadItemError,
+    ConfigError,
+    NoSourceItemsError,
+    SourceReadError,
+)
 from dataset_handlers.sdk.features import Feature, features_json, label_names
 from dataset_handlers.sdk.options import BaseOptions, parse_options
 from dataset_handlers.sdk.records import Record
@@ -142,7 +147,7 @@ class RecordHandler(DatasetHandler):
     ) -> dict[str, Any]:
         """Write the records of `items`, as `plan_items` gave them, into the file `path`."""
         self.prepare_process()
-        return shard.write_shard(self, items, path, content_key, progress)
+        return shard.write_shard(self, list(items), path, content_key, progress)
 
     def prepare_process(self) -> None:
         """Set what libraries of the handler need set in the process that writes shards."""
@@ -185,12 +190,26 @@ class RecordHandler(DatasetHandler):
         """
         return self.features()
 
-    def read_source(self, relative_path: str) -> bytes:
-        """Return the bytes of a raw file. Raises `SourceReadError`."""
+    def features_for(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
+        """Return the features of records of these planned items, for who writes them.
+
+        Override it where `features()` reads much of the raw data: each process would do so.
+        """
+        return self.features()
+
+    def read_source(self, relative_path: str, *, max_bytes: int | None = None) -> bytes:
+        """Return the bytes of a raw file.
+
+        Raises `SourceReadError`, and `BadItemError` for a file larger than `max_bytes`.
+        """
         try:
-            return (self.base_path / relative_path).read_bytes()
+            with (self.base_path / relative_path).open("rb") as file:
+                data = file.read(-1 if max_bytes is None else max_bytes + 1)
         except OSError as error:
             raise SourceReadError(f"{relative_path} can't be read: {error.strerror}") from error
+        if max_bytes is not None and len(data) > max_bytes:
+            raise BadItemError(f"it is larger than {max_bytes} bytes")
+        return data
 
     def no_source_items(self) -> NoSourceItemsError:
         """Return the error for a raw folder that is missing or holds none of the handler's."""

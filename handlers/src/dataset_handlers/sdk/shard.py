@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +24,8 @@ class RecordMaker(Protocol):
 
     options: BaseOptions
 
-    def features(self) -> dict[str, Feature]:
-        """Return what a record holds."""
+    def features_for(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
+        """Return what a record of these items holds."""
 
     def records(
         self, item: SourceItem, variation: int, rng: np.random.Generator
@@ -35,7 +35,7 @@ class RecordMaker(Protocol):
 
 def write_shard(
     maker: RecordMaker,
-    items: Iterable[Mapping[str, Any]],
+    items: Sequence[Mapping[str, Any]],
     path: str | os.PathLike[str],
     content_key: str,
     progress: Progress | None = None,
@@ -44,7 +44,7 @@ def write_shard(
 
     An item is written whole or not at all. Holds one item in memory at a time.
     """
-    features = maker.features()
+    features = maker.features_for(items)
     skipped: list[dict[str, str]] = []
     with TFRecordWriter(path) as writer:
         for planned in items:

@@ -28,6 +28,19 @@ def test_fill_cuts_the_sides_of_a_wide_picture_off():
     assert sizing((10, 20), (10, 10), "fill").apply(picture)[0].tolist() == list(range(5, 15))
 
 
+@pytest.mark.parametrize("size", [(4, 4), (9, 9), (4, 9), (9, 4), (6, 7), (7, 8)])
+def test_crop_or_pad_keeps_every_pixel(size):
+    """As tf.image.resize_with_crop_or_pad: an odd pixel is cut off, or added, at the end."""
+    picture = np.arange(1, 43, dtype=np.uint8).reshape(6, 7)
+    expected = np.zeros(size, np.uint8)
+    for row, column in np.ndindex(*size):
+        down = row + (6 - size[0]) // 2 if size[0] <= 6 else row - (size[0] - 6) // 2
+        right = column + (7 - size[1]) // 2 if size[1] <= 7 else column - (size[1] - 7) // 2
+        if 0 <= down < 6 and 0 <= right < 7:
+            expected[row, column] = picture[down, right]
+    assert np.array_equal(sizing((6, 7), size, "crop_or_pad").apply(picture), expected)
+
+
 def test_bars_of_a_mask_are_0():
     mask = np.full((10, 20), 7, np.uint8)
     assert set(np.unique(sizing((10, 20), (9, 9), "fit").apply(mask, mask=True))) == {0, 7}
@@ -51,17 +64,16 @@ def test_fit_lies_within_and_fill_around(source, size):
 @given(source=SIZES, size=SIZES, mode=st.sampled_from(["fit", "fill"]))
 def test_proportions_stay_to_within_half_a_pixel(source, size, mode):
     height, width = inner_size(source, size, mode)
-    if height == size[0]:
-        assert abs(width - max(1, source[1] * height / source[0])) <= 0.5
-    else:
-        assert abs(height - max(1, source[0] * width / source[1])) <= 0.5
+    by_height = abs(width - max(1, source[1] * height / source[0]))
+    by_width = abs(height - max(1, source[0] * width / source[1]))
+    assert min(by_height, by_width) <= 0.5
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     source=st.tuples(st.integers(40, 120), st.integers(40, 120)),
     size=st.tuples(st.integers(30, 90), st.integers(30, 90)),
-    mode=st.sampled_from(["stretch", "fit", "fill"]),
+    mode=st.sampled_from(["stretch", "fit", "fill", "crop_or_pad"]),
     data=st.data(),
 )
 def test_a_point_stays_on_its_pixel(source, size, mode, data):

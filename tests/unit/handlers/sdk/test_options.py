@@ -64,6 +64,7 @@ def test_defaults():
         "recompress_quality": None,
         "standardize": "no",
         "color_order": "rgb",
+        "image_encoding": "jpeg",
         "jpeg_quality": 95,
         "reduced_decoding": True,
         "max_pixels": 200_000_000,

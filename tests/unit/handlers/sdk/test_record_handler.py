@@ -255,3 +255,32 @@ def test_what_the_builder_looks_at():
     assert DiceHandler({"seed": 3.0}, ".").resolved_config()["seed"] == 3
     with pytest.raises(ConfigError, match=r"sed is not an option of dice 2\.0\.0"):
         DiceHandler({"sed": 3}, ".")
+
+
+def test_a_file_that_is_larger_than_it_may_be_is_a_bad_item(tmp_path):
+    handler = DiceHandler({}, dice_folder(tmp_path, one="hello"))
+    assert handler.read_source("one.txt", max_bytes=5) == b"hello"
+    with pytest.raises(BadItemError, match=r"^it is larger than 4 bytes$"):
+        handler.read_source("one.txt", max_bytes=4)
+    with pytest.raises(SourceReadError, match=r"^two\.txt can't be read"):
+        handler.read_source("two.txt", max_bytes=4)
+
+
+def test_who_writes_may_take_the_features_from_the_plan(tmp_path):
+    class Planned(DiceHandler):
+        """As where `features()` takes long."""
+
+        def features(self):
+            pytest.fail("it was asked by who writes")
+
+        def features_for(self, items):
+            assert [item["key"] for item in items] == ["one.txt"]
+            return DiceHandler.features(self)
+
+    folder = dice_folder(tmp_path / "raw", one="hello")
+    items = plan(DiceHandler({}, folder))
+    written = []
+    for handler in (DiceHandler, Planned):
+        handler({}, folder).write_shard(iter(items), str(tmp_path / "shard"), "key")
+        written.append((tmp_path / "shard").read_bytes())
+    assert written[0] == written[1]

@@ -66,6 +66,7 @@ def _record_shard(
             bytes=result.bytes,
             sha256=result.sha256,
             records=result.records,
+            skipped=len(result.skipped),
         )
 
     tell_all(change, key, event)

@@ -1,0 +1,1 @@
+"""The handlers that ship, through a real builder, on real raw data."""
