@@ -15,6 +15,7 @@ import numpy as np
 from dataset_handlers import __version__
 from dataset_handlers.sdk import plan, shard, standalone
 from dataset_handlers.sdk.contract import DatasetHandler
+from dataset_handlers.sdk.description import describe_options
 from dataset_handlers.sdk.errors import ConfigError, NoSourceItemsError, SourceReadError
 from dataset_handlers.sdk.features import Feature, features_json, label_names
 from dataset_handlers.sdk.options import BaseOptions, parse_options
@@ -67,6 +68,11 @@ class RecordHandler(DatasetHandler):
     def config_options(cls) -> dict[str, Any]:
         """Return every option that is allowed, with its default."""
         return cls.Options().model_dump(mode="json")
+
+    @classmethod
+    def describe_options(cls) -> list[dict[str, Any]]:
+        """Return what there is to say of each option."""
+        return describe_options(cls.Options)
 
     def resolved_config(self) -> dict[str, Any]:
         """Return all options, defaults filled in, as JSON values."""
