@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import func, select
 
 from datamill.archive import Manifest, read_manifest
+from datamill_builder.catalog.schema import builds
 from datamill_producer.rabbitmq import PrivateNode
 from datamill_producer.up.descendants import descendants
 from tests.support.builder import BuilderProcess
@@ -45,6 +47,19 @@ class Mill:
         """Return the manifest of what is ready."""
         assert ready["event"] == "ready", ready
         return read_manifest(self.builder.store.archive_path(ready["archive"]))
+
+    def build_count(self) -> int:
+        """Return how many builds there are in the catalog."""
+        catalog = self.builder.catalog
+        with catalog.read() as connection:
+            count = connection.scalar(select(func.count()).select_from(builds))
+        catalog.close()
+        assert count is not None
+        return count
+
+    def seen(self, answer: dict[str, Any]) -> list[str]:
+        """Return the names of the events about a dataset, in order."""
+        return self._client.seen(answer["dataset_id"])
 
     def peak_bytes(self) -> int:
         """Return the most memory that any process of the builder's has had."""
@@ -201,10 +216,20 @@ def test_configs_are_refused_at_once(mill: Mill, folder: Callable[[str], Path]) 
         {"image_size": [0, 5]},
         {"seed": 1.5},
         {"imagesize": [1, 1]},
-        {"crop_size": [99, 99], "image_size": [9, 9]},
         {"validation_share": {"a": 1}},
+        {"input_attributes": ["image", "mask"]},
+        # Each value is fine by itself.
+        {"crop_size": [99, 99], "image_size": [9, 9]},
+        {"crop_size": [225, 224]},
+        {"random_crop": True, "random_crop_centered": True},
+        {"standardize": "applied", "image_size": None},
+        {"recompress_quality": [90, 50]},
     ]
+    before = mill.build_count()
     for config in wrong:
         failed = mill.build("classification", config)
         assert (failed["event"], failed["reason"]) == ("failed", "invalid_config"), failed
-        assert next(iter(config)) in failed["message"]
+        assert failed["message"].startswith(next(iter(config))), failed["message"]
+        assert failed["retryable"] is False
+        assert mill.seen(failed) == ["accepted", "failed"], "nothing was planned"
+    assert mill.build_count() == before, "no build was begun"
