@@ -40,6 +40,7 @@ WRONG: dict[str, dict[str, str]] = {
     "Lacking": {"resolved config": "resolved_config() lacks prefix"},
     "NotJson": {"empty config": "resolved_config() returned what JSON can't hold"},
     "Dying": {"records": "SIGKILL"},
+    "Raising": {"records": "RuntimeError: in the middle"},
     "Boasting": {"records": "records; its file has"},
     "NoRecords": {"records": "gave no record; the first: "},
     "Untidy": {"raw data untouched": "changed or new: cache.tmp"},
@@ -124,10 +125,13 @@ def test_what_needs_another_demand_is_not_tried(all_checked: list[Finding]) -> N
     assert {finding.says for finding in after} == {"needs: plan"}
 
 
-def test_the_traceback_of_a_handler_is_told(all_checked: list[Finding]) -> None:
-    (finding,) = [f for f in all_checked if f.handler == "notjson" and f.verdict == "failed"]
-    assert finding.advice.startswith("every option needs a default")
-    assert finding.traceback == "", "where the builder's own code refuses is of no use"
+def test_a_traceback_is_told_where_a_handler_raises_what_it_did_not_mean_to(
+    all_checked: list[Finding],
+) -> None:
+    failed = {f.handler: f for f in all_checked if f.verdict == "failed"}
+    assert 'wrong.py", line' in failed["raising"].traceback
+    assert failed["needsconfig"].traceback == "", "it says what it means"
+    assert failed["notjson"].traceback == "", "the builder's own lines are of no use"
 
 
 def folder_of(folder: Path, **pyproject: str) -> Path:

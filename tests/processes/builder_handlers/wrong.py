@@ -123,6 +123,11 @@ class Dying(Good):
         os.kill(os.getpid(), 9)
 
 
+class Raising(Good):
+    def write_shard(self, items, path, content_key, progress=None):
+        raise RuntimeError("in the middle")
+
+
 class Boasting(Good):
     def write_shard(self, items, path, content_key, progress=None):
         told = super().write_shard(items, path, content_key, progress)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from datamill.errors import DatamillError
+from datamill.events import Reason
 from datamill_builder.handlers.process import HandlerFailed
 
 
@@ -67,7 +68,9 @@ def _tried(demand: Demand, handler: str | None) -> Finding:
     except Unmet as error:
         says, advice = str(error), error.advice or advice
     except HandlerFailed as error:
-        says, traceback = str(error), error.traceback.rstrip()
+        says = str(error)
+        if error.reason is Reason.HANDLER_ERROR:  # others are meant to be read as they are
+            traceback = error.traceback.rstrip()
     except (DatamillError, OSError) as error:
         says = str(error)
     return Finding(demand.name, "failed", says, advice, traceback, handler)

@@ -128,8 +128,9 @@ class _ShardChecks:
         if not count:
             first = f"; the first: {skipped[0].key}: {skipped[0].reason}" if skipped else ""
             raise Unmet(f"{len(self._sample)} items gave no record{first}")
-        bad = "".join(f"; skipped {each.key}: {each.reason}" for each in skipped[:3])
-        return f"{count} of {len(self._sample)} source items, {len(self._shard)} bytes{bad}"
+        told = f"{count} of {len(self._sample)} source items, {len(self._shard)} bytes"
+        bad = [f"{each.key}: {each.reason}" for each in skipped]
+        return f"{told}; skipped: {'; '.join(bad)}" if bad else told
 
     def announced(self) -> str:
         if self._spec is None:
