@@ -48,7 +48,7 @@ WRONG: dict[str, dict[str, str]] = {
     "ClassicRandom": {"equal bytes twice": "another process writes other bytes"},
     "ClassicNowhere": {"records": "named nowhere.tfrecord, which is no file"},
     "ClassicOther": {"records": "no TFRecord file"},
-    "ClassicEmpty": {"records": "1 files without a record"},
+    "ClassicEmpty": {"records": "no record is in its files"},
     "NoHandler": {"contract": "is no handler: it lacks config_options"},
 }
 """Handler → the demands that it does not meet, and words of what is said."""

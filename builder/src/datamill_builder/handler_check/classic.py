@@ -16,8 +16,9 @@ _WRITES = (
 )
 _FEATURES = "records should be tf.train.Example that all have the same features"
 _TWICE = (
-    "bytes have to depend on raw data, config and packages alone: seed random numbers from the "
-    "config, no clock, no order of a set or of a listing"
+    "bytes have to depend on raw data, config and packages alone: SerializeToString("
+    "deterministic=True), random numbers seeded from the config, no clock, no order of a set or of "
+    "a listing"
 )
 _UNTOUCHED = "write into the working folder alone: others read the same raw data"
 
@@ -46,9 +47,10 @@ class _ClassicChecks:
         self._digests = [shard.sha256 for shard in shards]
         records = sum(shard.records for shard in shards)
         if not records:
-            raise Unmet(f"{len(shards)} files without a record")
+            raise Unmet("no record is in its files")
         size = sum(shard.bytes for shard in shards)
-        return f"{records} in {len(shards)} files, {size} bytes"
+        files = "one file" if len(shards) == 1 else f"{len(shards)} files"
+        return f"{records} records in {files}, {size} bytes"
 
     def features(self) -> str:
         found = infer_features(self._files)
