@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -23,7 +21,8 @@ from datamill_notifier import (
     request_routes,
 )
 from datamill_producer.cli import datamill
-from tests.docs.readme import README, REPOSITORY, Command, File, Snippet, Step, shows, steps
+from tests.docs.following import follow
+from tests.docs.readme import README, REPOSITORY, Command, steps
 from tests.docs.session import Session
 
 TEXT = README.read_text(encoding="utf-8")
@@ -45,55 +44,12 @@ NOT_RUN = {
 }
 """The only commands that are not run, each with its reason."""
 
-NEEDED = {"curl": "is not installed here", "make": "is not installed here"}
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    """A home that is empty, and a folder with what a checkout has after `make setup`."""
-    checkout = tmp_path / "datamill"
-    checkout.mkdir()
-    for name in (".venv", "examples", "handlers", "Makefile"):
-        (checkout / name).symlink_to(REPOSITORY / name)
-    opened = Session(checkout, tmp_path / "home")
-    yield opened
-    opened.close()
-
 
 @pytest.mark.slow
 def test_everything_in_its_order(session: Session) -> None:
-    assert list((REPOSITORY / "handlers" / "dist").glob("*.whl")), "run `make setup` first"
     for step in steps(TEXT):
-        take(session, step)
+        follow(session, step, NOT_RUN)
     session.close()
-
-
-def take(session: Session, step: Step) -> None:
-    match step:
-        case File():
-            session.write(step)
-        case Snippet():
-            done = session.python(step.source)
-            assert done.returncode == 0, f"{step.source}\n{done.stdout}\n{done.stderr}"
-            assert done.stdout, "a snippet that shows nothing"
-        case Command() if step.line in NOT_RUN:
-            return
-        case Command() if step.line.startswith("datamill up"):
-            output = session.up(step.line)
-            assert shows(output, step.output) is None, f"{step.line}\n{output}"
-        case Command():
-            run(session, step)
-
-
-def run(session: Session, command: Command) -> None:
-    program = command.line.split()[0]
-    if program in NEEDED and shutil.which(program) is None:
-        pytest.skip(f"{program} {NEEDED[program]}")
-    done = session.run(command.line)
-    said = f"$ {command.line}\n{done.stdout}\n{done.stderr}"
-    assert done.returncode == 0, said
-    missing = shows(done.stdout, command.output)
-    assert missing is None, f"no line {missing!r} in\n{said}"
 
 
 def test_what_is_not_run_is_there() -> None:

@@ -184,10 +184,20 @@ def test_configs_are_refused_at_once(mill: Mill, folder: Callable[[str], Path]) 
         {"image_size": [0, 5]},
         {"seed": 1.5},
         {"imagesize": [1, 1]},
-        {"crop_size": [99, 99], "image_size": [9, 9]},
         {"validation_share": {"a": 1}},
+        {"input_attributes": ["image", "mask"]},
+        # Each value is fine by itself.
+        {"crop_size": [99, 99], "image_size": [9, 9]},
+        {"crop_size": [225, 224]},
+        {"random_crop": True, "random_crop_centered": True},
+        {"standardize": "applied", "image_size": None},
+        {"recompress_quality": [90, 50]},
     ]
+    before = mill.build_count()
     for config in wrong:
         failed = mill.build("classification", config)
         assert (failed["event"], failed["reason"]) == ("failed", "invalid_config"), failed
-        assert next(iter(config)) in failed["message"]
+        assert failed["message"].startswith(next(iter(config))), failed["message"]
+        assert failed["retryable"] is False
+        assert mill.seen(failed) == ["accepted", "failed"], "nothing was planned"
+    assert mill.build_count() == before, "no build was begun"

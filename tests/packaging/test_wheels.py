@@ -13,6 +13,8 @@ import pytest
 import uv
 from packaging.utils import canonicalize_name
 
+from tests.support.shipped import HANDLERS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from datamill.archive import Manifest, read_manifest
+from datamill_builder.catalog.schema import builds
 from datamill_producer.up.descendants import descendants
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
@@ -43,6 +46,19 @@ class Mill:
         """Return the manifest of what is ready."""
         assert ready["event"] == "ready", ready
         return read_manifest(self.builder.store.archive_path(ready["archive"]))
+
+    def seen(self, answer: dict[str, Any]) -> list[str]:
+        """Return the names of the events about a dataset, in order."""
+        return self._client.seen(answer["dataset_id"])
+
+    def build_count(self) -> int:
+        """Return how many builds there are in the catalog."""
+        catalog = self.builder.catalog
+        with catalog.read() as connection:
+            count = connection.scalar(select(func.count()).select_from(builds))
+        catalog.close()
+        assert count is not None
+        return count
 
     def processes(self) -> list[int]:
         """Return the ids of the builder and of all that it has started."""

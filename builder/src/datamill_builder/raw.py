@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from datamill.errors import DatamillError
+from datamill.errors import DatamillError, NothingFound
 from datamill_builder.catalog import Catalog
 from datamill_builder.raw_contents import UNREADABLE, contents, keep_whole, known_whole
 from datamill_builder.raw_listing import raw_files
@@ -27,7 +27,7 @@ _MAX_MARKED_FOLDERS = 500
 _MAX_GLANCED_FILES = 500
 
 
-class UnknownDataset(DatamillError):
+class UnknownDataset(NothingFound):
     """There is no raw data for this dataset."""
 
 

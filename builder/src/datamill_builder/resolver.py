@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 from datamill.failpoint import failpoint
 from datamill_builder.catalog import Transaction, lifecycle
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState
 from datamill_builder.catalog.tasks import Claim
+from datamill_builder.dataset_name import environment_of, handler_of, raw_of
 from datamill_builder.handlers.environments import Environment, Environments
 from datamill_builder.handlers.pool import Opening
-from datamill_builder.handlers.sources import UnknownRelease
 from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.installers import Installers
-from datamill_builder.raw import RawVersion, UnknownDataset, raw_version
+from datamill_builder.raw import RawVersion, raw_version
 from datamill_builder.recipe import Recipe
 from datamill_builder.workbench import Workbench
 
 log = logging.getLogger(__name__)
-
-_HINT = (
-    "if {name} is raw data for another handler, the builder's datamill.toml has to say so: "
-    '[datasets.{name}] handler = "…"'
-)
 
 
 class Resolver:
@@ -90,20 +84,12 @@ class Resolver:
         self, name: str, version: str, config: dict[str, Any]
     ) -> tuple[Environment, dict[str, Any]]:
         """Return the environment, and what the handler says of its config."""
-        configured = self._bench.settings.datasets.get(name)
-        handler = (configured and configured.handler) or name
+        settings = self._bench.settings
+        handler = handler_of(name, settings)
         there = self._environments.is_there(handler, version)
         with self._installers.turn(f"{handler} {version}", needed=not there):
-            try:
-                environment = self._environments.resolve(handler, version)
-            except UnknownRelease as error:
-                raw_root = self._bench.settings.raw_folder
-                if configured is not None or error.declared:
-                    raise
-                if (raw_root / name).is_dir():
-                    raise UnknownRelease(f"{error}; {_HINT.format(name=name)}") from error
-                raise UnknownDataset(_unknown(name, raw_root)) from error
-            opening = Opening(environment, name, config, configured.raw if configured else None)
+            environment = environment_of(name, version, settings, self._environments)
+            opening = Opening(environment, name, config, raw_of(name, settings))
             with self._bench.handlers.lend(opening) as opened:
                 return environment, opened.info
 
@@ -140,9 +126,3 @@ class Resolver:
 
     def _has_file(self, content_key: str, file: str | None) -> bool:
         return file is not None and self._store.shard_path(content_key, file).exists()
-
-
-def _unknown(name: str, raw_root: Path) -> str:
-    there = sorted(f.name for f in raw_root.iterdir() if f.is_dir()) if raw_root.is_dir() else []
-    listed = ", ".join(there[:20]) or "nothing"
-    return f"no handler and no raw data are called {name}; in the raw root there is: {listed}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from pathlib import Path
 
 from datamill import topology
 from datamill.broker import BatchConsumer, SlotConsumer
@@ -18,7 +17,7 @@ from datamill_builder.catalog import Catalog, PatientChanges
 from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
-from datamill_builder.handlers.sources import parse_source
+from datamill_builder.handlers.sources import sources_of
 from datamill_builder.handlers.tools import kill_tools, stop_tools
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Identity, Leases
@@ -66,10 +65,10 @@ class Builder:
         self._changes = PatientChanges(self._catalog)
         self._space = DiskSpace(store.root, home)
         self._identity = Identity(home / "builders")
-        sources = settings.handler_sources or default_sources()
-        environments = Environments(
-            home / "environments", self._catalog, store, [parse_source(text) for text in sources]
-        )
+        sources = list(sources_of(settings).values())
+        if not sources:
+            log.warning("no handler sources: set DATAMILL_HANDLER_SOURCES to a folder of wheels")
+        environments = Environments(home / "environments", self._catalog, store, sources)
         workers = settings.workers
         self._handlers = HandlerPool(
             environments,
@@ -198,15 +197,6 @@ class Builder:
         """End all child processes: no locks, no waiting, for a signal's handler."""
         self._handlers.kill_all()
         kill_tools()
-
-
-def default_sources() -> tuple[str, ...]:
-    """Return the wheels of this checkout's `handlers/`, where this is a checkout."""
-    for folder in Path(__file__).resolve().parents:
-        if (folder / "handlers" / "pyproject.toml").exists():
-            return (str(folder / "handlers" / "dist"),)
-    log.warning("no handler sources: set DATAMILL_HANDLER_SOURCES to a folder of wheels")
-    return ()
 
 
 def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:

@@ -52,7 +52,7 @@ class ImageOptions(BaseOptions):
     rotate_degrees: RealNumber = option(0.0, "a number from 0 to 180", ge=0, le=180)
     """Rotate by a random angle of at most this, either way, with no corner left empty."""
 
-    flip_probability: RealNumber = option(0.0, _SHARE, ge=0, le=1)
+    flip_probability: RealNumber = option(0.0, _SHARE, ge=0, le=1, examples=[0.5])
     """How often left and right are exchanged."""
 
     exposure: RealNumber = option(0.0, "a number from 0 to 8", ge=0, le=8)

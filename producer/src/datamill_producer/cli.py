@@ -16,6 +16,9 @@ SECTIONS = {
         "watch": OwnCommand("Follow datasets until they are ready.", f"{_COMMANDS}.watch:watch"),
         "get": OwnCommand("Download and unpack a dataset.", f"{_COMMANDS}.get:get"),
     },
+    "Handlers": {
+        "handlers": BorrowedCommand("What there are, their options; check one.", "datamill-builder")
+    },
     "Services": {
         "up": OwnCommand("Run everything on this machine.", "datamill_producer.up.command:up"),
         "builder": BorrowedCommand("Run a builder alone.", "datamill-builder"),

@@ -12,8 +12,8 @@ from datamill.events import (
     Ready,
     ShardDone,
 )
+from datamill.table import size
 from datamill_producer.moment import local_clock
-from datamill_producer.table import size
 
 _SHOWN_OF_ID = 12
 

@@ -63,6 +63,23 @@ def test_what_may_be_meant_is_taken(start: Start, raw_root: Path, config: dict[s
     assert said["config"].items() >= config.items()
 
 
+def test_a_classic_handler_is_described_by_its_defaults(start: Start) -> None:
+    told = start().call("describe", entry_point="trouble:Classic")
+    assert (told["mode"], told["layout"], told["raw"]) == ("classic", None, None)
+    assert [(each["name"], each["type"], each["default"]) for each in told["options"]] == [
+        ("size", "number", 8),
+        ("share", "number", 0.5),
+        ("name", "text", "x"),
+        ("flip", "true or false", False),
+        ("free", "anything", None),
+    ]
+
+
+def test_what_is_no_handler_is_not_described(start: Start) -> None:
+    with pytest.raises(HandlerFailed, match="is no handler: it lacks config_options"):
+        start().call("describe", entry_point="trouble:NoHandler")
+
+
 def test_missing_raw_data_is_said_with_what_there_is(start: Start, tmp_path: Path) -> None:
     (tmp_path / "other" / "duts").mkdir(parents=True)
     with pytest.raises(

@@ -31,6 +31,32 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
 
+class Option(_Strict):
+    """What a handler says of one of its options."""
+
+    name: str
+    type: str = "anything"
+    """In words, as are `allowed` and `meaning`."""
+    default: JsonValue = None
+    required: bool = False
+    allowed: str = ""
+    meaning: str = ""
+    limits: dict[str, JsonValue] = Field(default_factory=dict)
+    choices: list[JsonValue] = Field(default_factory=list)
+    example: JsonValue = None
+
+
+class Description(_Strict):
+    """What a handler is, whatever its config."""
+
+    mode: Literal["sharded", "classic"]
+    layout: str | None
+    """What its raw folder has to hold, in words."""
+    raw: str | None
+    """The folder below the raw root, where it is not the one with the dataset's name."""
+    options: list[Option]
+
+
 class _Info(_Strict):
     mode: Literal["sharded", "classic"]
     config: dict[str, JsonValue]
@@ -67,6 +93,11 @@ class _Written(_Strict):
 _PLAN: TypeAdapter[dict[str, _Counts]] = TypeAdapter(
     dict[Annotated[str, Field(pattern=layout.SPLIT_PATTERN.replace(r"\Z", "$"))], _Counts]
 )
+
+
+def description(answer: Any) -> Description:
+    """Return what a handler is."""
+    return _checked("describe_options()", TypeAdapter(Description), answer)
 
 
 def info(answer: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uv
 from sqlalchemy import select
@@ -28,6 +29,7 @@ from datamill_builder.store import Store
 
 _COMPLETE = ".datamill-complete"
 _LOOK_SECS = 0.1
+_BLOCK_BYTES = 512  # of stat's blocks, whatever those of the disk are
 
 
 class EnvironmentFailed(DatamillError):
@@ -91,6 +93,25 @@ class Environments:
         known = self._known(_release(handler, version))
         return known is not None and self.is_made(known)
 
+    def resolved(self) -> list[Environment]:
+        """Return the environments of all releases that were resolved for this platform."""
+        with self._catalog.read() as connection:
+            rows = connection.execute(select(environments).order_by(environments.c.created_at))
+            found = map(_environment, rows.all())
+        return [each for each in found if each.platform == _platform()]
+
+    def made_bytes(self) -> dict[str, int]:
+        """Return what each environment on this machine takes on the disk, by its key.
+
+        What they share with uv's cache and with each other is counted wherever it is.
+        """
+        return {
+            mark.parent.name: sum(
+                file.lstat().st_blocks * _BLOCK_BYTES for file in mark.parent.rglob("*")
+            )
+            for mark in self._folder.glob(f"*/{_COMPLETE}")
+        }
+
     def is_made(self, environment: Environment) -> bool:
         """Return whether an environment is made on this machine."""
         return (self._folder / environment.key / _COMPLETE).exists()
@@ -112,16 +133,7 @@ class Environments:
             ).first()
         if row is None or not self._store.wheel_path(row.wheel_sha256, row.wheel).exists():
             return None
-        return Environment(
-            row.handler,
-            row.package,
-            row.package_version,
-            row.entry_point,
-            row.wheel,
-            row.wheel_sha256,
-            row.origin,
-            row.lock,
-        )
+        return _environment(row)
 
     def _resolve(self, release: str, handler: str, version: str) -> Environment:
         with self._store.scratch() as scratch:
@@ -194,6 +206,19 @@ class Environments:
             yield
         finally:
             os.close(descriptor)
+
+
+def _environment(row: Any) -> Environment:
+    return Environment(
+        row.handler,
+        row.package,
+        row.package_version,
+        row.entry_point,
+        row.wheel,
+        row.wheel_sha256,
+        row.origin,
+        row.lock,
+    )
 
 
 def _release(handler: str, version: str) -> str:

@@ -15,6 +15,7 @@ process with all that it started, whatever it is doing.
 | command | gives |
 | --- | --- |
 | `load` entry_point | imports the handler, so that `open` finds it there |
+| `describe` entry_point | mode, options, and what it reads, as far as the handler says so |
 | `open` entry_point, config, raw_root, raw | mode (`sharded` or `classic`), resolved config, raw |
 | `features` | `{"features", "labels"}`, or null where the handler does not say |
 | `plan` content_key, folder | per split, the items and records of `<folder>/<split>.jsonl` |
@@ -48,12 +49,25 @@ NICENESS = 10
 MAX_TRACEBACK = 64 * 1024
 
 _ANSWERED_BY = {
+    "describe": "describe_options()",
     "open": "resolved_config()",
     "features": "feature_spec()",
     "shard": "write_shard()",
     "classic": "as_tfrecord()",
 }
 """Which method of the handler a command's answer comes from."""
+
+
+_KINDS: dict[type, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("number", (int, float)),
+    float: ("number", (int, float)),
+    str: ("text", (str,)),
+    list: ("list", (list,)),
+    dict: ("object", (dict,)),
+}
+"""What is taken for an option whose default has this type, in words and as types."""
+_ANYTHING: tuple[str, tuple[type, ...]] = ("anything", ())
 
 
 class Refused(Exception):
@@ -76,6 +90,17 @@ class Runner:
         """Import the handler's class."""
         _load(entry_point)
 
+    def describe(self, entry_point: str) -> dict[str, Any]:
+        """Say what a handler is, without a config and without raw data."""
+        handler_class = _load(entry_point)
+        describe = getattr(handler_class, "describe_options", None)
+        return {
+            "mode": _mode(handler_class),
+            "layout": getattr(handler_class, "layout", None),
+            "raw": getattr(handler_class, "raw_folder", None),
+            "options": describe() if describe else _described_classic(handler_class),
+        }
+
     def open(
         self,
         entry_point: str,
@@ -94,7 +119,7 @@ class Runner:
         base_data_path = Path(raw_root, raw)
         if not base_data_path.is_dir():
             raise Refused("unknown_dataset", _no_raw_data(dataset_name, raw_root, raw))
-        if getattr(handler_class, "shard_protocol", None) == PROTOCOL:
+        if _mode(handler_class) == "sharded":
             self._handler = handler_class(config, str(base_data_path))
             return {
                 "mode": "sharded",
@@ -176,6 +201,11 @@ def _load(entry_point: str) -> Any:
     return found
 
 
+def _mode(handler_class: Any) -> str:
+    sharded = getattr(handler_class, "shard_protocol", None) == PROTOCOL
+    return "sharded" if sharded else "classic"
+
+
 def _no_raw_data(dataset_name: str, raw_root: str, raw: str) -> str:
     try:
         there = sorted(entry.name for entry in os.scandir(raw_root) if entry.is_dir())
@@ -188,10 +218,27 @@ def _no_raw_data(dataset_name: str, raw_root: str, raw: str) -> str:
     )
 
 
-def _resolve_classic(handler_class: Any, config: dict[str, Any]) -> dict[str, Any]:
+def _classic_options(handler_class: Any) -> dict[str, Any]:
     options = handler_class.config_options()
     if not isinstance(options, dict):
         raise Refused("handler_error", "config_options() returned no dict of options and defaults")
+    return options
+
+
+def _described_classic(handler_class: Any) -> list[dict[str, Any]]:
+    """Say of options what their defaults tell."""
+    return [
+        {
+            "name": name,
+            "type": _KINDS.get(type(default), _ANYTHING)[0],
+            "default": default,
+        }
+        for name, default in _classic_options(handler_class).items()
+    ]
+
+
+def _resolve_classic(handler_class: Any, config: dict[str, Any]) -> dict[str, Any]:
+    options = _classic_options(handler_class)
     for name, value in config.items():
         if name not in options:
             close = difflib.get_close_matches(name, options, 1)
@@ -208,16 +255,8 @@ def _resolve_classic(handler_class: Any, config: dict[str, Any]) -> dict[str, An
 
 def _check_type(name: str, value: Any, default: Any) -> None:
     """Refuse text for a number and the like, as far as the default tells what is meant."""
-    kinds = {
-        bool: (bool,),
-        int: (int, float),
-        float: (int, float),
-        str: (str,),
-        list: (list,),
-        dict: (dict,),
-    }
-    allowed = kinds.get(type(default))
-    if allowed is None or value is None:
+    _, allowed = _KINDS.get(type(default), _ANYTHING)
+    if not allowed or value is None:
         return
     wrong_bool = isinstance(value, bool) and bool not in allowed
     if wrong_bool or not isinstance(value, allowed):

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import uv
 
-from datamill.errors import DatamillError, SettingsError
+from datamill.errors import NothingFound, SettingsError
+from datamill.settings import Settings
 from datamill_builder.handlers.tools import SourceUnavailable, run_tool
 from datamill_builder.handlers.wheels import (
     BadWheel,
@@ -30,7 +31,7 @@ _NAMED_WHEELS = 3
 _TAG = re.compile(r"^(?:(?P<prefix>.+?)[-/@])?v?(?P<version>\d[A-Za-z0-9._+!-]*)$")
 
 
-class UnknownRelease(DatamillError):
+class UnknownRelease(NothingFound):
     """No source has this release of this handler.
 
     `declared`: a package is known that declares a handler of this name.
@@ -58,6 +59,19 @@ class Source(Protocol):
 
     def versions(self, handler: str) -> set[str]:
         """Return the versions of a handler that are known here without fetching anything."""
+
+
+def sources_of(settings: Settings) -> dict[str, Source]:
+    """Return the sources that the settings name, in order, each by its text there."""
+    return {text: parse_source(text) for text in settings.handler_sources or _default_sources()}
+
+
+def _default_sources() -> tuple[str, ...]:
+    """Return the wheels of this checkout's `handlers/`, where this is a checkout."""
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "handlers" / "pyproject.toml").exists():
+            return (str(folder / "handlers" / "dist"),)
+    return ()
 
 
 def parse_source(text: str) -> Source:
@@ -118,14 +132,14 @@ class WheelFolder:
 
     def fetch(self, handler: str, version: str, scratch: Path) -> Release | None:
         """Return the wheel that declares the handler in this version."""
-        for wheel, info in self._wheels():
+        for wheel, info in self.wheels():
             if handler in info.handlers and same_version(info.version, version):
                 return Release(wheel, info, f"{wheel.name} in a folder of wheels")
         return None
 
     def versions(self, handler: str) -> set[str]:
         """Return the versions of a handler that lie here."""
-        return {info.version for _, info in self._wheels() if handler in info.handlers}
+        return {info.version for _, info in self.wheels() if handler in info.handlers}
 
     def unread(self) -> list[str]:
         """Return what is wrong with wheels here that can't be read, the newest first."""
@@ -141,7 +155,8 @@ class WheelFolder:
                 )
         return found
 
-    def _wheels(self) -> list[tuple[Path, WheelInfo]]:
+    def wheels(self) -> list[tuple[Path, WheelInfo]]:
+        """Return the wheels that can be used here, and what each says of itself."""
         found = []
         for wheel in sorted(self.folder.glob("*.whl")):
             try:
@@ -149,6 +164,13 @@ class WheelFolder:
             except BadWheel:
                 continue  # a wheel for another platform is no error here
         return found
+
+
+def build_command(package: Path, dist: Path) -> list[str]:
+    """Return the command that builds a package's wheel into the folder `dist`."""
+    # Not quiet: of a build that fails it would only say that it failed.
+    command = [uv.find_uv_bin(), "build", "--wheel", "--python", sys.executable]
+    return [*command, "--out-dir", str(dist), str(package)]
 
 
 @dataclass(frozen=True)
@@ -175,16 +197,17 @@ class GitRepository:
     def versions(self, handler: str) -> set[str]:
         """Return the versions that the tags name."""
         try:
-            return {version for _, version in self._tags()}
+            return {version for _, version in self.tags()}
         except SourceUnavailable:
             return set()
 
     def _tags_of(self, handler: str, version: str) -> list[str]:
-        fitting = [tag for tag, tagged in self._tags() if same_version(tagged, version)]
+        fitting = [tag for tag, tagged in self.tags() if same_version(tagged, version)]
         # A tag that names the handler is a closer match than one that names another package.
         return sorted(fitting, key=lambda tag: (handler not in tag, len(tag), tag))
 
-    def _tags(self) -> list[tuple[str, str]]:
+    def tags(self) -> list[tuple[str, str]]:
+        """Return the tags that name a version, each with it; raise `SourceUnavailable`."""
         listing = self._run(["git", "ls-remote", "--tags", "--refs", self.address], Path("/"))
         tags = [
             line.split("refs/tags/", 1)[1] for line in listing.splitlines() if "refs/tags/" in line
@@ -201,8 +224,7 @@ class GitRepository:
         commit = self._run(["git", "rev-parse", "HEAD"], folder).strip()
         moment = self._run(["git", "log", "-1", "--format=%ct"], folder).strip()
         dist = folder / ".datamill-dist"
-        build = [uv.find_uv_bin(), "build", "--quiet", "--wheel", "--python", sys.executable]
-        build += ["--out-dir", str(dist), str(folder / self.subdirectory)]
+        build = build_command(folder / self.subdirectory, dist)
         self._run(build, folder, {"SOURCE_DATE_EPOCH": moment})
         (wheel,) = dist.glob("*.whl")
         return Release(wheel, inspect_wheel(wheel), f"git tag {tag}, commit {commit}")

@@ -34,6 +34,10 @@ What a builder may call, in a process of the handler's own environment. Values a
 - `records_per_shard`: how many records a shard had best have, a hint.
 - `raw_folder`: folder below the raw root; None for the one with the dataset's name.
 - `resolved_config() -> dict`: every option, defaults filled in.
+- `describe_options() -> list[dict]`, a class method, if it is there (handlers of the classic
+  contract may have it, too): what `datamill handlers show` tells of each option: `name`, and where
+  there are such `type`, `allowed`, `meaning` (texts), `default`, `required`, `limits`, `choices`,
+  `example`.
 - `feature_spec() -> dict`: `features`, the object of TensorFlow Datasets' features.json, and
   `labels`, the class names of each label (`{"label": ["ants", "bees"]}`), for its
   `<label>.labels.txt`.

@@ -49,5 +49,7 @@ def option(default: Any, allowed: str, **limits: Any) -> Any:
     """Return a pydantic field; `allowed` says in words which values it takes.
 
     The words end the message of the error: "batch_size: 0 is not allowed: an integer from 1".
+    `limits` go to pydantic's `Field`: those of numbers and lengths, and `examples`, a list whose
+    first value stands in the example of `datamill handlers show`.
     """
     return Field(default, description=allowed, **limits)

@@ -32,7 +32,9 @@ class BaseOptions(BaseModel):
     variations_per_sample: WholeNumber = option(1, "an integer from 1 to 1000", ge=1, le=1000)
     """Records per source item, each with random numbers of its own."""
 
-    validation_share: RealNumber = option(0.0, "a number from 0 to less than 1", ge=0, lt=1)
+    validation_share: RealNumber = option(
+        0.0, "a number from 0 to less than 1", ge=0, lt=1, examples=[0.1]
+    )
     """Share of the source items that goes into the split `validation`."""
 
     seed: WholeNumber = option(0, "an integer from -2^63 to 2^63 - 1", ge=-_SEEDS, le=_SEEDS - 1)
@@ -41,7 +43,7 @@ class BaseOptions(BaseModel):
     batch_size: WholeNumber = option(32, "an integer from 1 to 1000000", ge=1, le=1_000_000)
     """Records that `tf_records_mapper` puts into a batch."""
 
-    max_items: WholeNumber | None = option(None, "null or an integer from 1", ge=1)
+    max_items: WholeNumber | None = option(None, "null or an integer from 1", ge=1, examples=[100])
     """Take a fair sample of this many source items; null takes all."""
 
     on_bad_item: Literal["skip", "fail"] = option("skip", 'one of "skip", "fail"')
@@ -87,9 +89,14 @@ def _unknown(name: str, model: type[BaseModel], handler: str) -> str:
 
 
 def _not_allowed(error: ErrorDetails, model: type[BaseModel], config: dict[str, Any]) -> str:
+    said = " ".join(error["msg"].removeprefix("Value error, ").split())
+    if not error["loc"]:  # of a validator of the whole model, which has to name options itself
+        return said
     name = str(error["loc"][0])
+    if error["type"] == "missing" and name not in config:
+        return f"{name} has no default, and has to be given"
     field = model.model_fields[name]
-    reason = error["msg"] if error["type"] == _IMPOSSIBLE else field.description
+    reason = said if error["type"] == _IMPOSSIBLE or not field.description else field.description
     return f"{name}: {_shown(config.get(name, field.default))} is not allowed: {reason}"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from dataset_handlers import __version__
 from dataset_handlers.sdk import plan, shard, standalone
 from dataset_handlers.sdk.contract import DatasetHandler
+from dataset_handlers.sdk.description import describe_options
 from dataset_handlers.sdk.errors import (
     BadItemError,
     ConfigError,
@@ -72,6 +73,11 @@ class RecordHandler(DatasetHandler):
     def config_options(cls) -> dict[str, Any]:
         """Return every option that is allowed, with its default."""
         return cls.Options().model_dump(mode="json")
+
+    @classmethod
+    def describe_options(cls) -> list[dict[str, Any]]:
+        """Return what there is to say of each option."""
+        return describe_options(cls.Options)
 
     def resolved_config(self) -> dict[str, Any]:
         """Return all options, defaults filled in, as JSON values."""

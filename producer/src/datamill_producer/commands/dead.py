@@ -10,7 +10,7 @@ import click
 
 from datamill import exits
 from datamill.errors import NothingFound, ServiceUnavailable
-from datamill_producer.table import size, table
+from datamill.table import size, table
 
 if TYPE_CHECKING:
     from datamill_producer.dead_letters import DeadLetter, DeadLetters

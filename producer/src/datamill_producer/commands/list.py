@@ -6,9 +6,9 @@ import json
 
 import click
 
+from datamill.table import size, table
 from datamill_producer.gateway import MAX_LIST, Document, Gateway
 from datamill_producer.moment import local_time
-from datamill_producer.table import size, table
 
 STATES = ("queued", "building", "ready", "failed", "cancelled", "evicted")
 _HEADING = ("ID", "NAME", "VERSION", "STATE", "SHARDS", "RECORDS", "SIZE", "ASKED FIRST")

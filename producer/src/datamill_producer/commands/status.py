@@ -7,9 +7,9 @@ import json
 import click
 
 from datamill import exits
+from datamill.table import size, table
 from datamill_producer.gateway import Document, Gateway
 from datamill_producer.moment import local_time
-from datamill_producer.table import size, table
 
 _SHOWN_OF_ID = 12
 

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from pydantic import field_validator, model_validator
 
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.sdk.errors import ConfigError
-from dataset_handlers.sdk.options import parse_options
+from dataset_handlers.sdk.options import BaseOptions, parse_options
 
 
 def parse(config: object) -> ImageOptions:
@@ -183,3 +184,54 @@ def test_the_size_of_records(config, size):
 
 def test_a_config_that_is_no_object():
     assert refusal([1]) == "the config must be a JSON object, not [1]"
+
+
+class PlainOptions(BaseOptions):
+    """As somebody writes them who knows pydantic, and not `option`."""
+
+    steps: int = 3
+    needed: int
+    low: int = 0
+    high: int = 10
+
+    @field_validator("high")
+    @classmethod
+    def _above(cls, high, info):
+        if high <= info.data.get("low", 0):
+            raise ValueError("high has to be above low")
+        return high
+
+    @model_validator(mode="after")
+    def _not_all(self):
+        if self.steps == self.low:
+            raise ValueError("steps and low can't be the same")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"needed": 1, "steps": "x"}, 'steps: "x" is not allowed: Input should be a valid integer'),
+        ({"needed": 1, "low": 20}, "high: 10 is not allowed: high has to be above low"),
+        ({"needed": 1, "low": 3}, "steps and low can't be the same"),
+        ({}, "needed has no default, and has to be given"),
+    ],
+)
+def test_plain_pydantic_is_told_in_a_line_too(config, words):
+    with pytest.raises(ConfigError) as caught:
+        parse_options(PlainOptions, config, "plain 1.0.0")
+    assert str(caught.value).startswith(words)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"image_size": [64, 64], "crop_size": [65, 64]}, "crop_size: [65, 64] is not allowed"),
+        ({"random_crop": True, "random_crop_centered": True}, "random_crop: true is not allowed"),
+        ({"standardize": "applied"}, 'standardize: "applied" is not allowed: its records need'),
+        ({"recompress_quality": [90, 50]}, "recompress_quality: [90, 50] is not allowed"),
+    ],
+)
+def test_impossible_combinations_name_the_option(config, words):
+    assert refusal(config).startswith(words)

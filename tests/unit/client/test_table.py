@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from datamill_producer.table import size, table
+from datamill.table import size, table
 
 
 def test_columns_are_aligned_and_nothing_trails() -> None:

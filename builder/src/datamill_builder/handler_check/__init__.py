@@ -1,0 +1,1 @@
+"""`datamill handlers check`: a package is put through what a builder will demand of it."""
