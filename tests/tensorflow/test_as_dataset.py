@@ -229,7 +229,7 @@ def test_tensorflow_is_imported_without_looking_for_garbage(collects: bool) -> N
         sys.meta_path.insert(0, Watch())
         if not {collects}:
             gc.disable()
-        tf_data._tensorflow()
+        tf_data.import_tensorflow()
         assert len(seen) > 100 and not any(seen)
         assert gc.isenabled() is {collects}
         assert gc.get_freeze_count() > 100_000

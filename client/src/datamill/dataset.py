@@ -1,129 +1,29 @@
-"""A dataset that was asked for, as a training script sees it."""
+"""A dataset that was asked for, as a training script sees it: where its records are read."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datamill.ahead import BuildProgress, build_progress
-from datamill.archive import MANIFEST, Manifest
-from datamill.cache import Cache
 from datamill.environment import settings_in_force
-from datamill.errors import Gone, NotCached, RequestFailed, ServiceUnavailable, WaitTimeout
-from datamill.events import Event, Ready
-from datamill.progress import ProgressView, progress_view
+from datamill.obtaining import Obtainable
 from datamill.reading import ReadingOptions
 from datamill.request import Request
-from datamill.runfile import Service, find_service
-from datamill.session import PATIENCE_SECS
-from datamill.sessions import session_for
-from datamill.source import ProgressCallback, Source
-from datamill.tracker import Tracker
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from datamill.settings import Settings
-
-log = logging.getLogger(__name__)
-
-PATIENCE_WITH_CACHE_SECS = 3.0
-_ASK_ANEW = 3
-"""How often a dataset is asked for again when it was removed before it could be fetched."""
+    from datamill.numpy_reader import NumPyReader
+    from datamill.tf_reader import TensorFlowReader
 
 
-class Dataset:
+class Dataset(Obtainable):
     """A dataset: asked for, perhaps still being built, perhaps on this machine already.
 
     It may be used by several threads, and in a forked child (which asks again, for itself).
+    Options of reading that make no sense raise `InvalidOption`, which is a `ValueError` too.
     """
-
-    def __init__(self, request: Request, settings: Settings) -> None:
-        self.request = request
-        self._settings = settings
-        self.cache = Cache(settings.cache, settings.cache_budget_bytes, settings.download_streams)
-        self._service: Service | None = None
-        self._tracker = Tracker(request.dataset_id, request)
-        self._folder: Path | None = None
-        self.shards_read = 0
-        """How many shards the iteration that began last has come to, while they are built."""
-        self._ask()
-
-    def __repr__(self) -> str:
-        name, version = self.request.dataset_name, self.request.handler_version
-        return f"<Dataset {name} {version} {self.id[:12]} {self.state}>"
-
-    @property
-    def id(self) -> str:
-        """The dataset id."""
-        return self.request.dataset_id
-
-    @property
-    def state(self) -> str:
-        """`asked`, `queued`, `building`, `ready` or `failed`."""
-        return self._tracker.state
-
-    @property
-    def http_url(self) -> str | None:
-        """The notifier, where it is known."""
-        return self._service.http_url if self._service else None
-
-    @property
-    def handler_name(self) -> str:
-        """The entry point's name of the handler: the dataset's, unless the settings say another."""
-        named = self._settings.datasets.get(self.request.dataset_name)
-        return (named.handler if named else None) or self.request.dataset_name
-
-    @property
-    def tracker(self) -> Tracker:
-        """What is known of the dataset; in a forked child, after asking again."""
-        if self._tracker.pid != os.getpid():
-            self._tracker = Tracker(self.id, self.request)
-            self._ask()
-        return self._tracker
-
-    def wait(self, timeout: float | None = None, progress: bool = False) -> Path:
-        """Wait until the dataset is ready, downloaded, verified and unpacked; return its folder.
-
-        `timeout` is in seconds, download included. Raises `RequestFailed` if it will not come,
-        `WaitTimeout`, `DownloadError`, `ArchiveError`.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        label = f"{self.request.dataset_name} {self.id[:8]}"
-        with progress_view(label, shown=progress) as view, self._shown_by(view):
-            for attempt in range(_ASK_ANEW + 1):
-                ready = self._await_ready(deadline)
-                view.event(ready)
-                try:
-                    self._folder = self._obtain(ready, _until(deadline, view.download))
-                    return self._folder
-                except Gone:
-                    if attempt == _ASK_ANEW or self._service is None:
-                        raise
-                    log.info("%s was removed before it could be fetched; asking anew", self.id[:12])
-                    self._ask_anew()
-        raise AssertionError("the last attempt returns or raises")
-
-    @property
-    def folder(self) -> Path:
-        """Where the unpacked dataset is; raises `NotCached` if it is not on this machine yet."""
-        if self._folder is None or not self._folder.is_dir():
-            ready = self._tracker.ready
-            found = self.cache.find(ready.sha256) if ready else None
-            if found is None:
-                raise NotCached(f"{self.id[:12]} is not on this machine yet: call wait() first")
-            self._folder = found
-        return self._folder
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the dataset holds and what it was made from; raises `NotCached`."""
-        return Manifest.decode((self.folder / MANIFEST).read_bytes())
 
     def files(self, split: str = "train") -> list[str]:
         """Return the paths of a split's TFRecord files, in order; raises `NotCached`."""
@@ -140,16 +40,26 @@ class Dataset:
 
         return expected_records(self, split)
 
-    @property
-    def progress(self) -> BuildProgress:
-        """How far the build is, and how far ahead of the iteration over it that began last."""
-        return build_progress(self.tracker, self.shards_read)
+    def label_names(self, feature: str = "label") -> list[str]:
+        """Return the names of a label's classes, in the order of their numbers.
 
-    def events(self) -> Iterator[Event]:
-        """Yield what happens to the dataset, from now on, until there is an answer."""
-        from datamill.event_feed import events_until_answer
+        Waits for the dataset as `wait` does, and raises what it raises; `DatamillError` where
+        `feature` is no class label, or a sequence of them. Parts of nested names are joined by `/`.
+        """
+        from datamill import class_counts
 
-        return events_until_answer(self.tracker)
+        return class_counts.label_names(self, feature)
+
+    def class_counts(self, split: str = "train", feature: str = "label") -> dict[str, int]:
+        """Return how many labels of each class a split has, by name, in the order of the classes.
+
+        A sequence of labels counts each of its labels. The first call reads the split's records
+        once, without decoding images; the counts are kept beside the archive in the cache. Waits
+        and raises as `label_names` does; `RecordError` for a damaged file.
+        """
+        from datamill import class_counts
+
+        return class_counts.class_counts(self, split, feature)
 
     def as_dataset(
         self,
@@ -158,6 +68,9 @@ class Dataset:
         batch_size: int | None = None,
         shuffle: bool | int = False,
         repeat: bool | int = False,
+        prefetch: int | None = None,
+        cache: bool | str | os.PathLike[str] = False,
+        seed: int | None = None,
         streaming: bool = True,
         use_handler: bool = False,
     ) -> tf.data.Dataset[Any]:
@@ -165,15 +78,22 @@ class Dataset:
 
         Before `wait` it starts on the first shards while the rest is built, and reads from the
         disk from the second epoch on; the order of records is the same either way.
-        `streaming=False` waits for all of it first. `shuffle` may be the buffer's size in records,
-        `repeat` a number of epochs; True means 10,000 records, and for ever.
+        `streaming=False` waits for all of it first.
+
+        In this order: `shuffle` (its buffer's size in records; True: 10,000), decoding in parallel,
+        `cache`, `repeat` (a number of epochs; True: for ever), `batch_size`, `prefetch` (batches
+        made ahead; None: as many as `tf.data` finds useful). `cache` (True: in memory; a path: in
+        files of that folder, which are this split's of this dataset alone) keeps decoded records
+        from the first epoch on; with it, `shuffle` comes after it, so that each epoch has a new
+        order all the same. `seed`: the same orders in every run (with the same global seed of
+        TensorFlow, if one is set), a new one in each epoch.
 
         `use_handler`: what the handler's own `tf_records_mapper` makes of the files; its package
-        must be installed here. It batches by itself.
+        must be installed here. It batches by itself: no `batch_size`, `shuffle`, `cache`.
         """
         from datamill import tf_data
 
-        options = ReadingOptions(batch_size, shuffle, repeat, streaming)
+        options = ReadingOptions(batch_size, shuffle, repeat, streaming, prefetch, cache, seed)
         if use_handler:
             return tf_data.by_handler(self, split, options)
         return tf_data.by_features(self, split, options)
@@ -185,102 +105,73 @@ class Dataset:
         batch_size: int | None = None,
         shuffle: bool | int = False,
         repeat: bool | int = False,
+        prefetch: int | None = None,
+        cache: bool = False,
+        seed: int | None = None,
         streaming: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """Return an iterator over dicts of NumPy arrays, for a training without TensorFlow.
 
-        Options, order and early start are those of `as_dataset`. Images are uint8
-        `[height, width, channels]` in the order red, green, blue.
+        Options, their order and early start are those of `as_dataset`; images are uint8 (or uint16)
+        `[height, width, channels]` in the order red, green, blue. `cache=True` keeps decoded
+        records in memory; there is no other. `prefetch`: so many batches (records, without
+        batches) are decoded ahead, in threads; None: what keeps all processors busy. `seed`: the
+        orders are those of `reader`.
         """
         from datamill import numpy_data
 
-        options = ReadingOptions(batch_size, shuffle, repeat, streaming)
+        options = ReadingOptions(batch_size, shuffle, repeat, streaming, prefetch, cache, seed)
         return numpy_data.read(self, split, options)
 
-    # --- asking ---
+    def reader(
+        self,
+        split: str = "train",
+        *,
+        batch_size: int | None = None,
+        shuffle: bool | int = False,
+        prefetch: int | None = None,
+        cache: bool = False,
+        seed: int | None = None,
+        streaming: bool = True,
+    ) -> NumPyReader:
+        """Return a reader of NumPy arrays whose position can be saved and restored.
 
-    def _ask(self) -> None:
-        known = self.cache.remembers(self.id)
-        try:
-            self._service = find_service(self._settings)
-            patience_secs = PATIENCE_WITH_CACHE_SECS if known else PATIENCE_SECS
-            session_for(self._service).ask(self._tracker, patience_secs)
-        except ServiceUnavailable as error:
-            cached = self.cache.recall(self.id)
-            if cached is None:
-                raise
-            log.warning("%s: taking %s from the cache of this machine", error, self.id[:12])
-            self._service = None
-            self._tracker.feed(cached.model_copy(update={"cached": True}))
-
-    def keep_asking(self) -> None:
-        """Ask again if the dataset was ready once and was evicted since, or the session broke.
-
-        Raises what broke the session if it still does.
+        Each `for` over it gives what is left of the epoch, in what `as_numpy` gives; a `for` that
+        is left by `break` is gone on with by the next. `state_dict()` and `load_state_dict(state)`
+        are what PyTorch's StatefulDataLoader has. Order: by `seed` and epoch alone; None takes a
+        seed at random, which is part of the state.
         """
-        tracker = self.tracker
-        if tracker.error is not None or not (tracker.answered or tracker.wanted):
-            self._ask_anew()
+        from datamill.numpy_reader import NumPyReader
 
-    def _ask_anew(self) -> None:
-        assert self._service is not None
-        self.tracker.ask_anew()
-        session_for(self._service).ask(self.tracker)
+        options = ReadingOptions(
+            batch_size, shuffle, streaming=streaming, prefetch=prefetch, cache=cache, seed=seed
+        )
+        return NumPyReader(self, split, options)
 
-    # --- waiting ---
+    def tf_reader(
+        self,
+        split: str = "train",
+        *,
+        batch_size: int | None = None,
+        shuffle: bool | int = False,
+        prefetch: int | None = None,
+        seed: int | None = None,
+        streaming: bool = True,
+    ) -> TensorFlowReader:
+        """Return a reader of tensors whose position `tf.train.Checkpoint` saves and restores.
 
-    @contextlib.contextmanager
-    def _shown_by(self, view: ProgressView) -> Iterator[None]:
-        """Show what is known and what happens, but for the answer: that comes in its turn."""
+        It is what `reader` is, with records in the same order, decoded by `tf.data` as
+        `as_dataset` does. Raises `TensorFlowMissing`.
+        """
+        from datamill.tf_data import import_tensorflow
 
-        def show(event: Event) -> None:
-            if not event.final:
-                view.event(event)
+        import_tensorflow()
+        from datamill.tf_reader import TensorFlowReader
 
-        tracker = self.tracker
-        with tracker.listening(show):
-            for event in (tracker.accepted, tracker.planned, tracker.progress):
-                if event is not None:
-                    view.event(event)
-            yield
-
-    def _await_ready(self, deadline: float | None) -> Ready:
-        tracker = self.tracker
-        while True:
-            self.keep_asking()
-            left = None if deadline is None else deadline - time.monotonic()
-            if not tracker.wait_until(lambda: tracker.settled, left):
-                raise WaitTimeout(
-                    f"{self.id[:12]} is not ready yet ({tracker.state}); "
-                    "waiting again goes on with the same build"
-                )
-            if ready := tracker.ready:
-                return ready
-            if failed := tracker.failed:
-                raise RequestFailed(failed.reason.value, failed.message, failed.retryable, self.id)
-
-    def _obtain(self, ready: Ready, progress: ProgressCallback) -> Path:
-        folder = self.cache.obtain(self._source(ready), ready.content_key, progress)
-        self.cache.remember(ready)
-        return folder
-
-    def _source(self, ready: Ready) -> Source:
-        urls = [ready.url]
-        if self._settings.url:
-            # An address that was set here on purpose is the one that can be reached from here.
-            urls.insert(0, f"{self._settings.url}/datasets/{ready.archive}")
-        return Source(tuple(dict.fromkeys(urls)), ready.bytes, ready.sha256)
-
-
-def _until(deadline: float | None, callback: ProgressCallback) -> ProgressCallback:
-    """Return a progress callback that also ends the download at the deadline."""
-
-    def report(done_bytes: int, total_bytes: int) -> None:
-        if deadline is not None and time.monotonic() > deadline and done_bytes < total_bytes:
-            raise WaitTimeout(f"{done_bytes} of {total_bytes} bytes came in time")
-        callback(done_bytes, total_bytes)
-
-    return report
+        options = ReadingOptions(
+            batch_size, shuffle, streaming=streaming, prefetch=prefetch, seed=seed
+        )
+        return TensorFlowReader(self, split, options)
 
 
 def request_dataset(

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from datamill.events import ShardDone
 from datamill.source import Source
 
 if TYPE_CHECKING:
-    from datamill.archive.manifest import ManifestShard
+    from datamill.archive.manifest import Manifest, ManifestShard
     from datamill.dataset import Dataset
     from datamill.tracker import Tracker
 
@@ -45,6 +46,24 @@ def files_and_pauses(dataset: Dataset, split: str) -> Iterator[str | None]:
 
     Whoever reads can give up then: TensorFlow ends no iterator that is waited in.
     """
+    for shard in shards_and_pauses(dataset, split):
+        yield None if shard is None else shard.path()
+
+
+@dataclass(frozen=True)
+class SplitShard:
+    """A shard of a split that is built."""
+
+    records: int
+    path: Callable[[], str]
+    """Returns the path of its file, fetched if it is not here. Raises `DownloadError`."""
+
+
+def shards_and_pauses(dataset: Dataset, split: str) -> Iterator[SplitShard | None]:
+    """Yield a split's shards, in order, each when it is built; and None as `files_and_pauses`.
+
+    Raises `RequestFailed`, `DownloadError`; `DatamillError` for a split that does not exist.
+    """
     index = 0
     found = False
     dataset.shards_read = 0
@@ -59,10 +78,7 @@ def files_and_pauses(dataset: Dataset, split: str) -> Iterator[str | None]:
         dataset.shards_read = index + 1
         if shard.split == split:
             found = True
-            path = _fetch(dataset, shard)
-            if path is None:
-                break
-            yield path
+            yield SplitShard(shard.records, partial(_early_path, dataset, shard))
         index += 1
         if index == shard.shards and found:
             return
@@ -91,6 +107,14 @@ def exact_records(dataset: Dataset, split: str) -> int | None:
     """Return how many records a split has; None while that is not certain."""
     counts = _exact_counts(dataset)
     return counts.get(split) if counts else None
+
+
+def content_key(dataset: Dataset) -> str | None:
+    """Return the content key of what is, or will be, ready; None while that is not known."""
+    if _is_here(dataset):
+        return dataset.manifest.content_key
+    known = dataset.tracker.ready or dataset.tracker.planned
+    return known.content_key if known else None
 
 
 def _exact_counts(dataset: Dataset) -> dict[str, int] | None:
@@ -140,18 +164,23 @@ def known_features(dataset: Dataset) -> dict[str, Any]:
     return document
 
 
-def _rest(dataset: Dataset, split: str, index: int) -> Iterator[str]:
+def _rest(dataset: Dataset, split: str, index: int) -> Iterator[SplitShard]:
     """Yield what an archive has from a shard on."""
-    folder = dataset.wait()
-    manifest = dataset.manifest
-    planned = dataset.tracker.planned
-    if index and planned and planned.content_key != manifest.content_key:
-        raise DatamillError(f"{dataset.id[:12]} was built anew while it was read; start again")
+    manifest = _whole(dataset, going_on=index > 0)
     if split not in manifest.splits:
         raise _no_split(split, manifest.splits)
     for shard in manifest.shards[index:]:
         if shard.split == split:
-            yield str(folder / shard.file)
+            yield SplitShard(shard.records, partial(str, dataset.folder / shard.file))
+
+
+def _whole(dataset: Dataset, going_on: bool) -> Manifest:
+    """Wait for all of a dataset; raise `DatamillError` if it is not what was begun with."""
+    dataset.wait()
+    manifest, planned = dataset.manifest, dataset.tracker.planned
+    if going_on and planned and planned.content_key != manifest.content_key:
+        raise DatamillError(f"{dataset.id[:12]} was built anew while it was read; start again")
+    return manifest
 
 
 def _no_split(split: str, there: Iterable[str]) -> DatamillError:
@@ -231,10 +260,11 @@ def _server_of(shards: dict[int, ShardDone]) -> str | None:
     return None
 
 
-def _fetch(dataset: Dataset, shard: ShardDone) -> str | None:
-    """Return the path of a shard's file; None if it can't be had by itself any more."""
+def _early_path(dataset: Dataset, shard: ShardDone) -> str:
+    """Return the path of a shard's file; out of the archive if it can't be had by itself."""
     source = Source((shard.url,), shard.bytes, shard.sha256)
     try:
         return str(dataset.cache.obtain_shard(dataset.id, shard.index, source))
     except Gone:
-        return None
+        file = _whole(dataset, going_on=dataset.shards_read > 1).shards[shard.index].file
+        return str(dataset.folder / file)

@@ -125,6 +125,14 @@ class ArchiveError(DatamillError):
     """The archive breaks the rules for archives; nothing of it was kept."""
 
 
+class InvalidOption(DatamillError, ValueError):
+    """An option of reading has a value that is not allowed."""
+
+
+class OtherDataset(DatamillError):
+    """The position is one in another dataset, or in another order of its records."""
+
+
 class RecordError(DatamillError):
     """A TFRecord file is damaged or is not a TFRecord file."""
 

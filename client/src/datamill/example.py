@@ -26,13 +26,26 @@ def decode_example(payload: bytes) -> dict[str, FeatureValues]:
     A feature without a kind (TensorFlow writes such for an empty list) is an empty list.
     Raises `RecordError` if the bytes are no Example.
     """
+    features = _features(payload)
+    return {name: _values(features[name]) for name in sorted(features)}
+
+
+def decode_feature(payload: bytes, name: str) -> FeatureValues:
+    """Return one feature of a serialised Example; an empty list where it has none of that name.
+
+    Raises `RecordError` if the bytes are no Example.
+    """
+    features = _features(payload)
+    return _values(features[name]) if name in features else []
+
+
+def _features(payload: bytes) -> Any:
     message = _example_class()()
     try:
         message.ParseFromString(payload)
     except _ProtobufDecodeError as error:
         raise RecordError(f"a record is no tf.train.Example: {error}") from error
-    features = message.features.feature
-    return {name: _values(features[name]) for name in sorted(features)}
+    return message.features.feature
 
 
 def _values(feature: Any) -> FeatureValues:

@@ -31,6 +31,8 @@ class Feature:
     shape: Shape
     encoding: str = ""
     """Of images: `jpeg`, `png`, or nothing where records may differ."""
+    classes: int | None = None
+    """Of class labels, and sequences of them: how many classes there are; of others None."""
 
     @property
     def name(self) -> str:
@@ -66,8 +68,9 @@ def _of(path: tuple[str, ...], description: dict[str, Any]) -> Iterator[Feature]
             dtype = image.get("dtype") or "uint8"
             shape = _shape(image) or (None, None, 3)
             yield Feature(path, "image", dtype, shape, image.get("encodingFormat", ""))
-        case {"classLabel": _}:
-            yield Feature(path, "label", "int64", ())
+        case {"classLabel": label}:
+            classes = int(label.get("numClasses", 0))
+            yield Feature(path, "label", "int64", (), classes=classes)
         case {"text": _}:
             yield Feature(path, "text", "string", ())
         case {"tensor": tensor} if tensor.get("encoding", "none") in ("none", ""):

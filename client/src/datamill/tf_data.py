@@ -11,15 +11,17 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from datamill.early import (
+    content_key,
     exact_records,
     files_and_pauses,
     files_on_disk,
     known_features,
     split_files,
 )
-from datamill.errors import DatamillError, TensorFlowMissing
+from datamill.errors import DatamillError, InvalidOption, TensorFlowMissing
 from datamill.features import Feature, parse_features
 from datamill.reading import ReadingOptions
+from datamill.tf_cache import cache_prefix
 
 if TYPE_CHECKING:
     from datamill.dataset import Dataset
@@ -43,7 +45,7 @@ def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
     type and shape; box: float32 `[4]`, top, left, bottom, right from 0 to 1; text: string. A
     sequence has one dimension more in front.
     """
-    tf = _tensorflow()
+    tf = import_tensorflow()
     if not options.streaming:
         dataset.wait()
     features = parse_features(known_features(dataset))
@@ -54,16 +56,46 @@ def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
         # Not what the plan says, which TensorFlow would insist on: bad source items are left out.
         # Keras shows how far an epoch is, and does not warn that the data ran out at its end.
         records = records.apply(tf.data.experimental.assert_cardinality(known))
-    if options.shuffle_records:
-        records = records.shuffle(options.shuffle_records)
-    decoded = records.map(
+    if options.cache:
+        # Shuffled before it, records would be kept in the order of the first epoch.
+        kept = _cached(dataset, split, decoded(tf, records, features), options)
+        ready = _shuffled(kept, options)
+    else:
+        ready = decoded(tf, _shuffled(records, options), features)
+    if options.epochs != 1:
+        ready = ready.repeat(options.epochs)
+    return prefetched(tf, batched(ready, options), options)
+
+
+def decoded(tf: Any, records: Any, features: list[Feature]) -> Any:
+    """Return a `tf.data.Dataset` of decoded records, in the order of the serialised ones."""
+    return records.map(
         _decoder(tf, features), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    if options.epochs != 1:
-        decoded = decoded.repeat(options.epochs)
-    if options.batch_size:
-        decoded = decoded.batch(options.batch_size)
-    return decoded.prefetch(tf.data.AUTOTUNE)
+
+
+def batched(records: Any, options: ReadingOptions) -> Any:
+    """Return batches, if they are asked for."""
+    return records.batch(options.batch_size) if options.batch_size else records
+
+
+def prefetched(tf: Any, items: Any, options: ReadingOptions) -> Any:
+    """Return what makes as many ahead as is asked for."""
+    if options.prefetch == 0:
+        return items
+    return items.prefetch(tf.data.AUTOTUNE if options.prefetch is None else options.prefetch)
+
+
+def _shuffled(records: Any, options: ReadingOptions) -> Any:
+    if not options.shuffle_records:
+        return records
+    return records.shuffle(options.shuffle_records, options.seed, reshuffle_each_iteration=True)
+
+
+def _cached(dataset: Dataset, split: str, records: Any, options: ReadingOptions) -> Any:
+    if isinstance(options.cache, bool):
+        return records.cache()
+    return records.cache(cache_prefix(options.cache, content_key(dataset) or dataset.id, split))
 
 
 def _records(tf: Any, dataset: Dataset, split: str) -> Any:
@@ -85,19 +117,21 @@ def _records(tf: Any, dataset: Dataset, split: str) -> Any:
 def by_handler(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
     """Return what the handler's `tf_records_mapper` makes of a split's files.
 
-    Raises `DatamillError` if no package here has the handler; `ValueError` for options that
+    Raises `DatamillError` if no package here has the handler; `InvalidOption` for options that
     would undo what the mapper does.
     """
-    if options.batch_size or options.shuffle:
-        raise ValueError("a handler's mapper batches by itself: leave batch_size and shuffle out")
-    _tensorflow()
+    if options.batch_size or options.shuffle or options.cache:
+        raise InvalidOption(
+            "a handler's mapper batches by itself: leave batch_size, shuffle and cache out"
+        )
+    tf = import_tensorflow()
     handler_class = _handler_class(dataset)
     folder = dataset.wait()
     handler = handler_class(dict(dataset.manifest.config), str(folder))
     mapped = handler.tf_records_mapper(list(split_files(dataset, split)))
     if options.epochs != 1:
         mapped = mapped.repeat(options.epochs)
-    return mapped
+    return mapped if options.prefetch is None else prefetched(tf, mapped, options)
 
 
 def _handler_class(dataset: Dataset) -> Any:
@@ -120,7 +154,8 @@ def _handler_class(dataset: Dataset) -> Any:
     return entry_point.load()
 
 
-def _tensorflow() -> Any:
+def import_tensorflow() -> Any:
+    """Return the module; raise `TensorFlowMissing`."""
     begun = nullcontext() if "tensorflow" in sys.modules else _without_collections()
     try:
         with begun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamill.errors import RecordError
-from datamill.example import decode_example
-from datamill.records import count_records, masked_crc32c, read_records
+from datamill.example import decode_example, decode_feature
+from datamill.records import (
+    RecordFile,
+    count_records,
+    masked_crc32c,
+    read_records,
+    record_ends,
+)
 from tests.support.archives import example, tfrecords
 
 
@@ -77,3 +84,51 @@ def test_any_example(features: dict[str, list[int] | list[float] | list[bytes]])
 def test_what_is_no_example() -> None:
     with pytest.raises(RecordError, match=r"no tf\.train\.Example"):
         decode_example(b"\xff\xff")
+
+
+PAYLOADS = [b"first", b"", b"third" * 1000]
+
+
+def by_numbers(path: Path) -> list[bytes]:
+    file, ends = RecordFile(path), [0, *record_ends(path)]
+    return [file.payload(begin, end) for begin, end in itertools.pairwise(ends)][::-1]
+
+
+def test_records_are_read_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(tfrecords(PAYLOADS))
+    assert by_numbers(path) == PAYLOADS[::-1]
+    path.write_bytes(b"")
+    assert list(record_ends(path)) == []
+
+
+def test_damage_and_cuts_are_noticed_in_any_order(tmp_path: Path) -> None:
+    good = tfrecords([b"first", b"second"])
+    path = tmp_path / "x.tfrecord"
+    for position in range(len(good)):
+        path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
+        with pytest.raises(RecordError, match=f"byte {0 if position < 21 else 21}"):
+            by_numbers(path)
+    for size in {*range(1, len(good))} - {21}:
+        path.write_bytes(good[:size])
+        with pytest.raises(RecordError, match="cut short"):
+            by_numbers(path)
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(tfrecords(PAYLOADS))
+    file, ends = RecordFile(path), record_ends(path)
+    path.write_bytes(tfrecords(PAYLOADS[:1]))
+    with pytest.raises(RecordError, match=f"byte {ends[1]} has no end"):
+        file.payload(ends[1], ends[2])
+
+
+def test_one_feature_of_a_record() -> None:
+    record = example(label=[3, 1], image=b"large", share=0.5)
+    assert decode_feature(record, "label") == [3, 1]
+    assert decode_feature(record, "image") == [b"large"]
+    assert decode_feature(record, "share") == [0.5]
+    assert decode_feature(record, "other") == []
+    with pytest.raises(RecordError, match=r"no tf\.train\.Example"):
+        decode_feature(b"\xff", "label")

@@ -203,5 +203,5 @@ def test_features() -> None:
     document = {"content": {"features": {"mask": {"image": image}, "inner": inner}}}
     assert parse_features(document) == [
         Feature(("mask",), "image", "uint8", (None, None, 1), "png"),
-        Feature(("inner", "deep"), "label", "int64", ()),
+        Feature(("inner", "deep"), "label", "int64", (), classes=2),
     ]
