@@ -10,11 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_handlers.classification import ClassificationHandler
+from dataset_handlers.coco import CocoHandler
+from dataset_handlers.coco_clicks import CocoClicksHandler
 from dataset_handlers.duts import DutsHandler
 from dataset_handlers.sdk.errors import ConfigError
 from dataset_handlers.sdk.record_handler import RecordHandler
 
-HANDLERS: list[type[RecordHandler]] = [ClassificationHandler, DutsHandler]
+HANDLERS: list[type[RecordHandler]] = [
+    ClassificationHandler,
+    CocoClicksHandler,
+    CocoHandler,
+    DutsHandler,
+]
 OPTIONS = sorted({name for handler in HANDLERS for name in handler.config_options()})
 
 numbers = st.integers() | st.floats() | st.sampled_from([0, 1, -1, 0.5, 10**400, 2**63, 1e308, 2.0])
