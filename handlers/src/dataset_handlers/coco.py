@@ -178,9 +178,7 @@ def _box_around(mask: Pixels) -> list[float]:
     return _shares(np.array([top, left, top + height, left + width], np.float64), mask.shape)
 
 
-def _moved_box(
-    box: Boxes, picture: CocoPicture, geometry: Geometry
-) -> tuple[list[float], float]:
+def _moved_box(box: Boxes, picture: CocoPicture, geometry: Geometry) -> tuple[list[float], float]:
     """Return a box after the sizing and the geometry of its picture, and its visible share."""
     within = clipped_boxes(box[np.newaxis], picture.sizing.source)
     sized = moved_boxes(within, picture.sizing.move)

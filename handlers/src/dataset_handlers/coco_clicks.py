@@ -115,9 +115,7 @@ class CocoClicksHandler(CocoBaseHandler):
         super().__init__(config, base_data_path)
         self._picture = LastItem(self._load)
         options = self.options
-        self._spacing = Spacing(
-            options.border_distance, options.click_distance, options.band_width
-        )
+        self._spacing = Spacing(options.border_distance, options.click_distance, options.band_width)
 
     def source_items(self) -> Iterator[SourceItem]:
         """Yield every object that the options choose, with what else its picture shows."""

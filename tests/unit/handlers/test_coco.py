@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,8 +174,7 @@ def test_unknown_categories_are_refused_before_any_work(raw):
         with pytest.raises(ConfigError) as caught:
             begin(CocoHandler({"categories": ["fox"]}, folder))
         assert str(caught.value) == (
-            'categories: "fox" is not allowed: no category has that name; '
-            "there are: cat, dog, tree"
+            'categories: "fox" is not allowed: no category has that name; there are: cat, dog, tree'
         )
 
 

@@ -110,7 +110,9 @@ def annotation_names(base_path: Path, wanted: tuple[str, ...] | None) -> list[st
 
     Raises `ConfigError` where one that is wanted is not there.
     """
-    there = [name for name in visible_files(base_path / ANNOTATIONS, {".json"}) if is_portable(name)]
+    there = [
+        name for name in visible_files(base_path / ANNOTATIONS, {".json"}) if is_portable(name)
+    ]
     for name in wanted or ():
         if name not in there:
             raise ConfigError(
@@ -144,7 +146,8 @@ class _Pictures:
     def _names(self, folder: PurePosixPath) -> frozenset[str]:
         if folder not in self._folders:
             try:
-                self._folders[folder] = frozenset(os.listdir(self._base_path / folder))
+                with os.scandir(self._base_path / folder) as entries:
+                    self._folders[folder] = frozenset(entry.name for entry in entries)
             except (FileNotFoundError, NotADirectoryError):
                 self._folders[folder] = frozenset()
         return self._folders[folder]

@@ -270,7 +270,7 @@ entries = st.lists(values | st.dictionaries(fields, values), max_size=3)
 @settings(max_examples=200, deadline=None)
 @given(
     document=st.fixed_dictionaries(
-        {}, optional={name: entries | values for name in ("images", "annotations", "categories")}
+        {}, optional=dict.fromkeys(("images", "annotations", "categories"), entries | values)
     )
 )
 def test_any_file_is_listed_or_refused(document, tmp_path_factory):

@@ -82,8 +82,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 anything = st.recursive(
     scalars,
     lambda inner: (
-        st.lists(inner, max_size=8)
-        | st.dictionaries(st.sampled_from(["size", "counts"]), inner)
+        st.lists(inner, max_size=8) | st.dictionaries(st.sampled_from(["size", "counts"]), inner)
     ),
 )
 
@@ -113,7 +112,7 @@ def test_boxes():
         (None, "it has neither a segmentation nor a bbox of four numbers"),
         ([1, 2, 3], "it has neither a segmentation nor a bbox of four numbers"),
         ([1, 2, 3, "4"], "it has neither a segmentation nor a bbox of four numbers"),
-        ([1, 2, 0, 4], "it has no segmentation, and its bbox is 0 wide, 4 high"),
+        ([1, 2, 0, 4], "it has no segmentation, and its bbox is 0 by 4"),
     ],
 )
 def test_boxes_that_are_none(bbox, reason):

@@ -30,8 +30,10 @@ def test_a_rectangle_covers_its_pixels():
 @given(data=st.data(), height=st.integers(1, 50), width=st.integers(1, 50))
 def test_it_is_pycocotools_mask_pixel_for_pixel(data, height, width):
     """On x86-64, whose compilers don't fuse additions and products."""
-    numbers = st.floats(-20, 70, width=32) | st.integers(0, 50) | st.integers(0, 100).map(
-        lambda half: half / 2
+    numbers = (
+        st.floats(-20, 70, width=32)
+        | st.integers(0, 50)
+        | st.integers(0, 100).map(lambda half: half / 2)
     )
     # Four numbers would be a box for pycocotools.
     points = data.draw(st.lists(st.tuples(numbers, numbers), min_size=3, max_size=12))
