@@ -19,7 +19,7 @@ SIZE = 96
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a small network on COCO.")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--category", default="person", help="what to find")
     arguments = parser.parse_args()
 
@@ -44,7 +44,7 @@ def main() -> None:
     print(f"before: {told(model, train, held_out)}", flush=True)
     for epoch in range(1, arguments.epochs + 1):
         loss = model.fit(train, shuffle=False, verbose=0).history["loss"][-1]
-        if epoch % 10 == 0:
+        if epoch % 20 == 0:
             print(f"epoch {epoch}: loss {loss:.3f}", flush=True)
     print(f"after: {told(model, train, held_out)}", flush=True)
 
