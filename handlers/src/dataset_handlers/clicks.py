@@ -69,11 +69,12 @@ def clicks_in_others(
     """Return clicks inside other objects, each with the most clicks for it: strategy 2.
 
     They are placed as positive clicks are, off the object; where an object is hidden, there are
-    none.
+    none. Masks are 0 and 255. Those of the others take the result of hiding them: a copy of each
+    would be one too many where pictures are large.
     """
     clicks: list[Click] = []
     for other, count in others:
-        seen = np.where(mask, np.uint8(0), other)
+        seen = cv2.subtract(other, mask, dst=other)
         if not seen.any():
             continue
         window = _window(seen, 1)
@@ -82,6 +83,7 @@ def clicks_in_others(
             place = row - window.top, column - window.left
             _clear(places, place, spacing.from_each_other)
         clicks += _in_picture(_apart(places, count, spacing.from_each_other, rng), window)
+        del places
     return clicks
 
 

@@ -11,7 +11,7 @@ from dataset_handlers.sdk import DatasetHandler
 def test_entry_points_are_handlers():
     points = importlib.metadata.entry_points(group="datamill.handlers")
     ours = {point.name: point.load() for point in points if point.dist.name == "dataset-handlers"}
-    assert set(ours) == {"classification", "duts"}
+    assert set(ours) == {"classification", "coco", "coco_clicks", "duts"}
     for name, handler in ours.items():
         assert issubclass(handler, DatasetHandler)
         assert handler.name == name

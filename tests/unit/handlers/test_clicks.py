@@ -126,7 +126,8 @@ def test_clicks_along_the_border(mask, spacing, count, seed):
     seed=seeds,
 )
 def test_clicks_in_other_objects(mask, others, spacing, seed):
-    clicks = clicks_in_others(mask, iter(others), spacing, np.random.default_rng(seed))
+    given = ((other.copy(), most) for other, most in others)
+    clicks = clicks_in_others(mask, given, spacing, np.random.default_rng(seed))
     check_apart(clicks, spacing)
     seen = [np.where(mask > 0, 0, other) > 0 for other, _ in others]
     assert len(clicks) <= sum(count for (_, count), one in zip(others, seen, strict=True))
@@ -167,5 +168,5 @@ def test_an_object_that_is_all_of_the_picture_has_no_negative_clicks():
     spacing, rng = Spacing(5, 5, 40), np.random.default_rng(0)
     assert clicks_around(mask, None, 5, spacing, rng) == []
     assert clicks_along(mask, None, 5, spacing, rng) == []
-    assert clicks_in_others(mask, [(mask, 3)], spacing, rng) == []
+    assert clicks_in_others(mask, [(mask.copy(), 3)], spacing, rng) == []
     assert len(positive_clicks(mask, 3, spacing, rng)) == 3

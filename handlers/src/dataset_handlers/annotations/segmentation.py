@@ -63,9 +63,7 @@ def box_of(value: object) -> Boxes:
         raise BadItemError("it has neither a segmentation nor a bbox of four numbers")
     left, top, width, height = map(float, value)
     if width <= 0 or height <= 0:
-        raise BadItemError(
-            f"it has no segmentation, and its bbox is {width:g} wide, {height:g} high"
-        )
+        raise BadItemError(f"it has no segmentation, and its bbox is {width:g} by {height:g}")
     return np.array([top, left, top + height, left + width])
 
 

@@ -30,7 +30,7 @@ def squared_distances(seeds: Pixels, reach: int) -> Squares:
     """
     if not 0 <= reach <= FARTHEST:
         raise ValueError(f"a reach of {reach} is not from 0 to {FARTHEST}")
-    down = _in_columns(seeds != 0, reach)
+    down = _in_columns(seeds.astype(np.bool_, copy=False), reach)
     result = np.empty(seeds.shape, np.uint16)
     for top in range(0, len(seeds), _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)
