@@ -2,6 +2,8 @@
 
 HANDLERS = (
     "classification",
+    "coco",
+    "coco_clicks",
     "duts",
     "imagenet_det",
     "matting",

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from dataset_handlers.classification import ClassificationHandler
+from dataset_handlers.coco import CocoHandler
 from dataset_handlers.duts import DutsHandler
 from dataset_handlers.imagenet_det import ImagenetDetHandler
 from dataset_handlers.sdk import (
@@ -25,6 +26,7 @@ from dataset_handlers.sdk import (
     Text,
 )
 from tests.unit.handlers.annotations import draw_marked, draw_object
+from tests.unit.handlers.coco_raw import CocoRaw
 from tests.unit.handlers.pictures import draw_pair, gradient, save
 from tests.unit.handlers.reading import pixels_of, read_frames, read_records
 
@@ -245,3 +247,24 @@ def test_tensorflow_datasets_reads_the_folder(kind, request, tmp_path):
                 assert np.ravel(value).tolist() == ours[name]
     if kind == "classification":
         assert builder.info.features["label"].names == ["ants", "bees"]
+
+
+def test_objects_of_a_picture(tmp_path):
+    raw = CocoRaw(tmp_path / "raw")
+    image = raw.picture()
+    raw.object(image, 7, (10, 20, 40, 50))
+    raw.object(image, 3, (0, 60, 20, 90))
+    raw.picture("none.jpg")
+    config = {"image_size": [40, 60], "without_objects": "keep"}
+    handler = CocoHandler(config, str(raw.save()))
+    path = str(tmp_path / "shard")
+    handler.write_shard(list(handler.plan_items("key")), path, "key")
+    # Where one trains there is no raw data.
+    ((inputs, targets),) = CocoHandler(config, "/nowhere").tf_records_mapper([path])
+    assert inputs["image"].shape == (2, 40, 60, 3)
+    assert sorted(targets["masks"].row_lengths().numpy().tolist()) == [0, 2]
+    assert targets["masks"].flat_values.shape == (2, 40, 60, 1)
+    assert targets["boxes"].flat_values.shape == (2, 4)
+    assert targets["classes"].flat_values.numpy().tolist() == [1, 0]
+    assert targets["is_crowd"].flat_values.numpy().tolist() == [False, False]
+    assert targets["is_crowd"].dtype == "bool"

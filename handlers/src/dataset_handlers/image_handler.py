@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -32,15 +32,16 @@ class LastItem(Generic[Loaded]):
 
     def __init__(self, load: Callable[[SourceItem], Loaded]) -> None:
         self._load = load
-        self._files: Mapping[str, str] | None = None
+        self._key: str | None = None
         self._loaded: Loaded | None = None
 
     def __call__(self, item: SourceItem) -> Loaded:
         """Return what `load` gives for the item."""
-        if self._loaded is None or self._files != item.files:
+        # By its key: items may share their files, and be different parts of them.
+        if self._loaded is None or self._key != item.key:
             self._loaded = None  # so that two items are never held at once
             self._loaded = self._load(item)
-            self._files = dict(item.files)
+            self._key = item.key
         return self._loaded
 
 

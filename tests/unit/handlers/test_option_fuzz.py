@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_handlers.classification import ClassificationHandler
+from dataset_handlers.coco import CocoHandler
+from dataset_handlers.coco_clicks import CocoClicksHandler
 from dataset_handlers.duts import DutsHandler
 from dataset_handlers.imagenet_det import ImagenetDetHandler
 from dataset_handlers.matting import MattingHandler
@@ -27,6 +29,8 @@ HANDLERS: list[type[RecordHandler]] = [
     SaliconHandler,
     MattingHandler,
     PortraitDepthHandler,
+    CocoClicksHandler,
+    CocoHandler,
 ]
 OPTIONS = sorted({name for handler in HANDLERS for name in handler.config_options()})
 

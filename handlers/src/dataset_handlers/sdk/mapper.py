@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dataset_handlers.sdk.features import Box, ClassLabel, Feature, Image, Sequence, Shape, Tensor
+from dataset_handlers.sdk.features import Box, Feature, Image, Sequence, Shape, Tensor
 
 
 def batches(
@@ -74,8 +74,9 @@ def _decoded(tf: Any, value: Any, feature: Feature) -> Any:
         else:
             image = tf.io.decode_png(value, feature.channels, feature.dtype)
         return tf.ensure_shape(image, (feature.height, feature.width, feature.channels))
-    if isinstance(feature, Tensor) and not isinstance(feature, ClassLabel):
-        return tf.cast(value, feature.dtype)
+    each = feature.feature if isinstance(feature, Sequence) else feature
+    if isinstance(each, Tensor):
+        return tf.cast(value, each.dtype)
     return value
 
 

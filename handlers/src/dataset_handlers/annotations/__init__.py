@@ -1,0 +1,1 @@
+"""Annotation files of strangers: read in pieces, checked entry by entry."""
