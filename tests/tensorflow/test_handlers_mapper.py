@@ -25,10 +25,10 @@ from dataset_handlers.sdk import (
     Tensor,
     Text,
 )
-from tests.unit.handlers.annotations import draw_marked, draw_object
 from tests.unit.handlers.coco_raw import CocoRaw
 from tests.unit.handlers.pictures import draw_pair, gradient, save
 from tests.unit.handlers.reading import pixels_of, read_frames, read_records
+from tests.unit.handlers.voc_raw import draw_marked, draw_object
 
 
 def write(handler: RecordHandler, path: Path) -> str:

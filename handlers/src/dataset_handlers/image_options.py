@@ -126,13 +126,6 @@ class ImageOptions(BaseOptions):
 
     @field_validator("random_crop")
     @classmethod
-    def _has_a_window(cls, asked_for: bool, info: ValidationInfo) -> bool:
-        if asked_for and info.data.get("crop_size", asked_for) is None:
-            raise impossible("crop_size is null, so that there is no window to place")
-        return asked_for
-
-    @field_validator("random_crop")
-    @classmethod
     def _one_place(cls, anywhere: bool, info: ValidationInfo) -> bool:
         if anywhere and info.data.get("random_crop_centered"):
             raise impossible("random_crop_centered already says where the window is")

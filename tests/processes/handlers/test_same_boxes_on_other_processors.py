@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.unit.handlers.annotations import draw_object
+from tests.unit.handlers.voc_raw import draw_object
 
 OLDER = {
     "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX",

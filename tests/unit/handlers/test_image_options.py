@@ -67,11 +67,6 @@ def one_class(folder: Path, picture: np.ndarray) -> Path:
             "is",
         ),
         (
-            {"random_crop": True},
-            "random_crop: true is not allowed: crop_size is null, so that there is no window to "
-            "place",
-        ),
-        (
             {"image_size": None, "resize_mode": "fit"},
             'resize_mode: "fit" is not allowed: image_size is null, so that nothing is resized',
         ),

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from dataset_handlers.imagenet_det import ImagenetDetHandler
 from dataset_handlers.sdk import ConfigError, NoSourceItemsError, SourceReadError
 from dataset_handlers.voc_annotation import MAX_ANNOTATION_BYTES
-from tests.unit.handlers.annotations import (
+from tests.unit.handlers.pictures import save
+from tests.unit.handlers.reading import pixels_of, read_records
+from tests.unit.handlers.voc_raw import (
     draw_marked,
     draw_object,
     object_xml,
     write_annotation,
 )
-from tests.unit.handlers.pictures import save
-from tests.unit.handlers.reading import pixels_of, read_records
 
 AS_IT_IS = {"image_size": None}
 PICTURES = "Data/DET/train"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dataset_handlers.sdk.errors import BadItemError
 from dataset_handlers.voc_annotation import MAX_ANNOTATION_BYTES, parse_annotation
-from tests.unit.handlers.annotations import annotation_xml, object_xml
+from tests.unit.handlers.voc_raw import annotation_xml, object_xml
 
 DOG = object_xml("dog", 1, 2, 30, 40)
 

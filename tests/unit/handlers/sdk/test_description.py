@@ -101,7 +101,9 @@ def test_meanings_are_the_docstrings_of_fields() -> None:
     assert described("whole")["meaning"] == "How many,\nand why."
     assert described("word")["meaning"] == "A word."
     assert described("plain")["meaning"] == "", "the comment below is none of its own"
-    assert described("jpeg_quality")["meaning"] == "Quality on libjpeg's scale."
+    assert described("jpeg_quality")["meaning"] == (
+        "Quality of the image in the record on libjpeg's scale, where it is a JPEG."
+    )
     assert described("jpeg_quality")["default"] == 90
 
 
