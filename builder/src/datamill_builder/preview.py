@@ -98,7 +98,7 @@ def _caption(record: Record, labels: dict[str, list[str]]) -> str:
         if known and isinstance(value, int) and 0 <= value < len(known):
             parts.append(known[value])
         else:
-            parts.append(f"{name} {value:g}")
+            parts.append(f"{name} {value}" if isinstance(value, int) else f"{name} {value:g}")
     return " ".join(", ".join(parts).split())[:_CAPTION_CHARACTERS]
 
 

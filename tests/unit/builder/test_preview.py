@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datamill_builder.preview import contact_sheet
+from datamill_builder.preview import _caption, contact_sheet
 from tests.unit.builder.records import Values, example, picture, write_records
 
 RED, GREEN = (220, 20, 20), (20, 220, 20)
@@ -350,3 +350,9 @@ def test_whatever_features_say_there_is_a_sheet(
 ) -> None:
     path = write_records(tmp_path_factory.getbasetemp() / "any", [example(**record)] * 2)
     assert contact_sheet([path], {"featuresDict": {"features": features}}, {})
+
+
+def test_a_caption_tells_whole_numbers_in_full() -> None:
+    record = {"annotation_id": [1804851], "share": [0.123456789], "label": [1]}
+    told = _caption(record, {"label": ["ants", "bees"]})
+    assert told == "annotation_id 1804851, bees, share 0.123457"
