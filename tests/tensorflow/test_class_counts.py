@@ -98,7 +98,7 @@ def test_a_cache_that_can_not_be_written_to(
 
 @pytest.mark.parametrize("feature", ["image", "score", "inside", "nothing"])
 def test_what_is_no_label(dataset: datamill.Dataset, feature: str) -> None:
-    told = f"this dataset has no class label '{feature}'; its labels: label, inside/seen"
+    told = f"this dataset has no class label '{feature}'; its labels: inside/seen, label"
     for ask in (
         lambda: dataset.class_counts(feature=feature),
         lambda: dataset.label_names(feature),

@@ -55,7 +55,7 @@ def _label(dataset: Dataset, feature: str) -> Feature:
     features = parse_features(json.loads((folder / FEATURES).read_bytes()))
     labels = {one.name: one for one in features if one.classes is not None}
     if feature not in labels:
-        there = f"its labels: {', '.join(labels)}" if labels else "it has none"
+        there = f"its labels: {', '.join(sorted(labels))}" if labels else "it has none"
         raise DatamillError(f"this dataset has no class label {feature!r}; {there}")
     return labels[feature]
 
