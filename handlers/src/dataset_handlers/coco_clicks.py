@@ -6,14 +6,15 @@ maps of the Euclidean distance to the nearest positive and to the nearest negati
 https://github.com/sabarim/itis (its `PascalVOC_dios`) has them. Layout:
 `dataset_handlers.coco_handler`; how clicks are placed: `dataset_handlers.clicks`.
 
-A source item is an object; `variations_per_sample` says how many records are made of it. Distances
-are in pixels of the record. Crowds, and objects that only have a box, are not selected and get no
+A source item is an object; `variations_per_sample` says how many records are made of it. All
+objects of a picture are in one split, the one in which `coco` has the picture. Distances are in
+pixels of the record. Crowds, and objects that only have a box, are not selected and get no
 clicks; an object without a segmentation that the options choose is a bad item.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -37,6 +38,7 @@ from dataset_handlers.operations.arrays import Pixels, Size
 from dataset_handlers.operations.distances import FARTHEST, distance_map
 from dataset_handlers.operations.encode import encode_png
 from dataset_handlers.operations.geometry import Geometry
+from dataset_handlers.sdk import plan
 from dataset_handlers.sdk.errors import BadItemError
 from dataset_handlers.sdk.features import Feature, Image, Scalar
 from dataset_handlers.sdk.option_types import RealNumber, WholeNumber, option
@@ -129,6 +131,14 @@ class CocoClicksHandler(CocoBaseHandler):
                     key = f"{picture.path}#{target.annotation_id}"
                     more = {"annotation_id": target.annotation_id}
                     yield self.item(key, picture, [target, *others], more)
+
+    def split_of_items(self) -> Callable[[SourceItem], str] | None:
+        """By keyed hash of the picture, so that it is not in two splits with its objects."""
+        if not self.options.validation_share:
+            return None
+        split_of = plan.split_by_key(self.options.seed, self.options.validation_share)
+        # What is known to be bad from the listing is a picture, and its key the picture's path.
+        return lambda item: split_of(item.files.get("image", item.key))
 
     def features(self) -> dict[str, Feature]:
         """`image`: JPEG. `positive_map`, `negative_map`: distances to the nearest click, PNG.

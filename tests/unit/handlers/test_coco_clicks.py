@@ -6,6 +6,7 @@ import pytest
 from dataset_handlers.coco_clicks import CocoClicksHandler
 from dataset_handlers.operations.distances import distance_map
 from dataset_handlers.sdk.errors import ConfigError
+from dataset_handlers.sdk.plan import split_of
 from tests.unit.handlers.coco_raw import COLOURS, CocoRaw, runs_of
 from tests.unit.handlers.reading import pixels_of, read_records
 
@@ -205,6 +206,28 @@ def test_others_are_in_the_plan_only_where_they_are_needed(two):
     for strategy, count in (("random", 2), ("others", 2), ("around", 1), ("along", 1)):
         handler = CocoClicksHandler({"strategy": strategy}, str(two.save()))
         assert [len(item["meta"]["objects"]) for item in handler.plan_items("key")] == [count] * 2
+
+
+def test_no_picture_is_in_two_splits(raw):
+    for number in range(30):
+        image = raw.picture(f"{number}#.jpg", (30, 30))
+        for left in (0, 10, 20):
+            raw.object(image, 7, (5, left, 20, left + 9))
+    (raw.folder / "images" / "3#.jpg").unlink()
+    config = {"validation_share": 0.4, "seed": 5}
+    splits: dict[str, set[str]] = {}
+    for item in CocoClicksHandler(config, str(raw.save())).plan_items("key"):
+        picture = item["files"].get("image", item["key"])
+        splits.setdefault(picture, set()).add(item["split"])
+    assert len(splits) == 30
+    for picture, of_its_objects in splits.items():
+        assert of_its_objects == {split_of(picture, 5, 0.4)}
+    assert {split for (split,) in splits.values()} == {"train", "validation"}
+
+
+def test_without_validation_all_are_for_training(two):
+    items = CocoClicksHandler({}, str(two.save())).plan_items("key")
+    assert {item["split"] for item in items} == {"train"}
 
 
 def test_it_reads_the_folder_of_coco():
