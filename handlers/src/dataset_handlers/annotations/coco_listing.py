@@ -147,10 +147,18 @@ class _Pictures:
         if folder not in self._folders:
             try:
                 with os.scandir(self._base_path / folder) as entries:
-                    self._folders[folder] = frozenset(entry.name for entry in entries)
+                    files = frozenset(entry.name for entry in entries if _is_file(entry))
+                    self._folders[folder] = files
             except (FileNotFoundError, NotADirectoryError):
                 self._folders[folder] = frozenset()
         return self._folders[folder]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle, or where nobody may look
+        return False
 
 
 def _categories(files: list[CocoFile]) -> dict[int, str]:

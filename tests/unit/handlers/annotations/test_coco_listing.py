@@ -104,6 +104,28 @@ def test_file_names_with_a_folder(raw):
     assert picture.path == "images/train2/one.jpg"
 
 
+@pytest.mark.parametrize("target", ["nothing.jpg", "one.jpg", None, "folder"])
+def test_what_is_called_like_a_picture_but_is_no_file(raw, target):
+    path = raw.folder / "images" / "one.jpg"
+    path.unlink()
+    (raw.folder / "images" / "folder").mkdir()
+    if target:
+        path.symlink_to(target)  # also to itself
+    else:
+        path.mkdir()
+    listing = listing_of(raw)
+    assert listing.pictures == []
+    assert listing.bad == {PICTURE: "its file is not in images/"}
+
+
+def test_links_to_pictures(raw):
+    path = raw.folder / "images" / "one.jpg"
+    path.rename(raw.folder / "elsewhere.jpg")
+    path.symlink_to("../elsewhere.jpg")
+    (picture,) = listing_of(raw).pictures
+    assert picture.path == PICTURE
+
+
 PICTURE = "images/one.jpg"
 ENTRY = f"{FILE}, images[0]"
 ANNOTATION = f"{FILE}, annotations[0]"
