@@ -14,6 +14,9 @@ source item holds which bytes of the file its annotations are, and the process t
 records reads these alone. Polygons in the plan would make it as large as the file, and many times
 so where each object is an item that needs its neighbours.
 
+Pictures are turned upright by their EXIF orientation, and annotations are taken as of the upright
+picture: annotation tools show it so. Those of COCO have no orientation.
+
 Bad items: pictures that are not there, are listed twice, have another size than the file says, or
 an annotation that is broken; annotations of pictures that are not listed. A file that is no JSON to
 its end, or whose categories are broken, fails the build: half a file is none.
@@ -40,6 +43,7 @@ from dataset_handlers.annotations.segmentation import Rle, box_of, mask_of
 from dataset_handlers.image_handler import ImageHandler
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Boxes, Pixels, Size
+from dataset_handlers.operations.decode import swaps_sides
 from dataset_handlers.operations.sizing import ResizeMode, Sizing
 from dataset_handlers.sdk.errors import BadItemError, SourceReadError
 from dataset_handlers.sdk.option_types import SIZE_ALLOWED, RealNumber, option
@@ -143,11 +147,17 @@ class CocoBaseHandler(ImageHandler):
         """Read the picture of an item, and its objects."""
         decoded, size = self.color(item, "image"), tuple(item.meta["size"])
         if decoded.size != size:
-            raise BadItemError(
-                f"the picture is {list(decoded.size)}, in {item.files['annotations']} {list(size)}"
-            )
+            raise BadItemError(self._other_size(item, decoded.size, size))
         objects = [_object(annotation, decoded.size) for annotation in self._annotations(item)]
         return CocoPicture(self.sized(decoded), self.sizing(decoded.size), objects)
+
+    def _other_size(self, item: SourceItem, size: Size, listed: Size) -> str:
+        said = f"the picture is {list(size)}, in {item.files['annotations']} {list(listed)}"
+        if size == listed[::-1]:
+            data = self.read_source(item.files["image"])
+            if swaps_sides(data, self.options.max_pixels):
+                said += ": it is turned by its EXIF orientation, its annotations are not"
+        return said
 
     def _annotations(self, item: SourceItem) -> Iterator[dict[str, Any]]:
         path, image_id = item.files["annotations"], item.meta["image_id"]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from dataset_handlers.coco import CocoHandler
 from dataset_handlers.sdk.errors import ConfigError, NoSourceItemsError, SourceReadError
@@ -305,6 +307,44 @@ def test_a_picture_of_another_size_is_bad(raw):
     assert skipped_reason(raw) == (
         "the picture is [60, 90], in annotations/instances_train.json [60, 91]"
     )
+
+
+def turn(path: Path, orientation: int) -> None:
+    """Tell in a picture's EXIF that the camera was held like this."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    with Image.open(path) as picture:
+        picture.load()
+        picture.save(path, exif=exif, quality=98, subsampling=0)
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_annotations_of_a_picture_as_it_was_before_it_was_turned_are_bad(raw, orientation):
+    raw.object(raw.picture(), 7, (10, 20, 40, 50))
+    turn(raw.folder / "images" / "one.jpg", orientation)
+    assert skipped_reason(raw) == (
+        "the picture is [90, 60], in annotations/instances_train.json [60, 90]: "
+        "it is turned by its EXIF orientation, its annotations are not"
+    )
+
+
+def test_sides_that_are_exchanged_without_a_turn(raw):
+    raw.object(raw.picture(), 7, (10, 20, 40, 50))
+    raw.images[0].update(height=90, width=60)
+    turn(raw.folder / "images" / "one.jpg", 3)
+    assert skipped_reason(raw) == (
+        "the picture is [60, 90], in annotations/instances_train.json [90, 60]"
+    )
+
+
+def test_annotations_are_of_the_upright_picture(raw):
+    raw.object(raw.picture(), 7, (10, 20, 40, 50))
+    raw.images[0].update(height=90, width=60)
+    turn(raw.folder / "images" / "one.jpg", 6)  # its left side is at the top then
+    raw.annotations[0]["segmentation"] = [rectangle(20, 20, 50, 50)]
+    (record,), skipped = build(raw, AS_IT_IS)
+    assert skipped == []
+    assert np.mean(has_colour(record["image"], COLOURS[7]) != (record["masks"][0] > 0)) < 0.01
 
 
 def test_a_broken_picture_is_bad(raw):
