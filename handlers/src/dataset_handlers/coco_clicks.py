@@ -9,12 +9,14 @@ https://github.com/sabarim/itis (its `PascalVOC_dios`) has them. Layout:
 A source item is an object; `variations_per_sample` says how many records are made of it. All
 objects of a picture are in one split, the one in which `coco` has the picture. Distances are in
 pixels of the record. Crowds, and objects that only have a box, are not selected and get no
-clicks; an object without a segmentation that the options choose is a bad item.
+clicks; an object without a segmentation that the options choose is a bad item. Where a neighbour's
+annotation is broken, the neighbour gets no clicks, and the object is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -32,7 +34,13 @@ from dataset_handlers.clicks import (
     clicks_in_others,
     positive_clicks,
 )
-from dataset_handlers.coco_handler import CocoBaseHandler, CocoBaseOptions, CocoPicture
+from dataset_handlers.coco_handler import (
+    CocoBaseHandler,
+    CocoBaseOptions,
+    CocoObject,
+    CocoPicture,
+    object_of,
+)
 from dataset_handlers.image_handler import LastItem
 from dataset_handlers.operations.arrays import Pixels, Size
 from dataset_handlers.operations.distances import FARTHEST, distance_map
@@ -139,6 +147,13 @@ class CocoClicksHandler(CocoBaseHandler):
         split_of = plan.split_by_key(self.options.seed, self.options.validation_share)
         # What is known to be bad from the listing is a picture, and its key the picture's path.
         return lambda item: split_of(item.files.get("image", item.key))
+
+    def objects(self, annotations: Iterator[Mapping[str, Any]], size: Size) -> Iterator[CocoObject]:
+        """Leave out neighbours that are broken: all that they are for are clicks on them."""
+        yield object_of(next(annotations), size)
+        for annotation in annotations:
+            with suppress(BadItemError):
+                yield object_of(annotation, size)
 
     def features(self) -> dict[str, Feature]:
         """`image`: JPEG. `positive_map`, `negative_map`: distances to the nearest click, PNG.

@@ -18,8 +18,9 @@ Pictures are turned upright by their EXIF orientation, and annotations are taken
 picture: annotation tools show it so. Those of COCO have no orientation.
 
 Bad items: pictures that are not there, are listed twice, have another size than the file says, or
-an annotation that is broken; annotations of pictures that are not listed. A file that is no JSON to
-its end, or whose categories are broken, fails the build: half a file is none.
+an annotation that is broken, or covers nothing of its picture; annotations of pictures that are not
+listed. A file that is no JSON to its end, or whose categories are broken, fails the build: half a
+file is none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from pydantic import field_validator
 
 from dataset_handlers.annotations.coco_file import ListedObject
@@ -39,10 +41,11 @@ from dataset_handlers.annotations.coco_listing import (
     ListedPicture,
     annotation_names,
 )
-from dataset_handlers.annotations.segmentation import Rle, box_of, mask_of
+from dataset_handlers.annotations.segmentation import Rle, box_of, covers_nothing, mask_of
 from dataset_handlers.image_handler import ImageHandler
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Boxes, Pixels, Size
+from dataset_handlers.operations.boxes import areas, clipped_boxes
 from dataset_handlers.operations.decode import swaps_sides
 from dataset_handlers.operations.sizing import ResizeMode, Sizing
 from dataset_handlers.sdk.errors import BadItemError, SourceReadError
@@ -148,8 +151,12 @@ class CocoBaseHandler(ImageHandler):
         decoded, size = self.color(item, "image"), tuple(item.meta["size"])
         if decoded.size != size:
             raise BadItemError(self._other_size(item, decoded.size, size))
-        objects = [_object(annotation, decoded.size) for annotation in self._annotations(item)]
+        objects = list(self.objects(self._annotations(item), decoded.size))
         return CocoPicture(self.sized(decoded), self.sizing(decoded.size), objects)
+
+    def objects(self, annotations: Iterator[Mapping[str, Any]], size: Size) -> Iterator[CocoObject]:
+        """Yield the objects of a picture of `size`. Raises `BadItemError` where one is broken."""
+        return (object_of(annotation, size) for annotation in annotations)
 
     def _other_size(self, item: SourceItem, size: Size, listed: Size) -> str:
         said = f"the picture is {list(size)}, in {item.files['annotations']} {list(listed)}"
@@ -180,11 +187,19 @@ def _decoded(data: bytes, path: str, image_id: int) -> dict[str, Any]:
     return annotation
 
 
-def _object(annotation: Mapping[str, Any], size: Size) -> CocoObject:
+def object_of(annotation: Mapping[str, Any], size: Size) -> CocoObject:
+    """Return an object of a picture of `size`.
+
+    Raises `BadItemError` where its annotation is broken, or covers nothing of the picture.
+    """
     annotation_id = annotation["id"]
     try:
         mask = mask_of(annotation.get("segmentation"), size)
+        if mask is not None and covers_nothing(mask):
+            raise BadItemError("its segmentation covers no pixel of the picture")
         box = box_of(annotation.get("bbox")) if mask is None else None
+        if box is not None and not areas(clipped_boxes(box[np.newaxis], size))[0]:
+            raise BadItemError("it has no segmentation, and its bbox is outside the picture")
     except BadItemError as error:
         raise BadItemError(f"annotation {annotation_id}: {error}") from error
     return CocoObject(annotation_id, bool(annotation.get("iscrowd", 0)), mask, box)

@@ -286,6 +286,32 @@ def test_a_broken_segmentation_is_bad(raw):
     assert skipped_reason(raw) == "annotation 1000: a polygon has 2 points, 3 are the least"
 
 
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[20, 10, 50, 40, 20, 10]],  # a line
+        [[5, 5, 5, 5, 5, 5]],
+        [[-40, 10, -20, 10, -20, 40]],  # outside
+        {"size": [60, 90], "counts": [60 * 90]},
+    ],
+)
+def test_an_object_that_covers_nothing_is_bad(raw, segmentation):
+    image = raw.picture()
+    raw.object(image, 7, (10, 20, 40, 50), segmentation=segmentation)
+    raw.object(image, 3, (10, 60, 40, 85))
+    assert skipped_reason(raw) == (
+        "annotation 1000: its segmentation covers no pixel of the picture"
+    )
+
+
+def test_a_box_outside_the_picture_is_bad(raw):
+    image = raw.picture()
+    raw.object(image, 7, (10, 20, 40, 50), segmentation=None, bbox=[90, 10, 20, 20])
+    assert skipped_reason(raw) == (
+        "annotation 1000: it has no segmentation, and its bbox is outside the picture"
+    )
+
+
 def test_what_the_options_leave_out_may_be_broken(raw):
     image = raw.picture()
     raw.object(image, 7, (10, 20, 40, 50), segmentation=[[1, 1, 5, 5]])

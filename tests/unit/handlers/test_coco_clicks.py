@@ -192,6 +192,32 @@ def test_an_object_without_a_segmentation(raw):
     }
 
 
+def test_an_object_that_covers_nothing(raw):
+    image = raw.picture()
+    raw.object(image, 7, (10, 20, 40, 50), segmentation=[[5, 5, 5, 5, 5, 5]])
+    raw.object(image, 3, (10, 60, 40, 85))
+    records, (bad,) = build(raw, AS_IT_IS)
+    assert [record["annotation_id"] for record in records] == [1001]
+    assert bad == {
+        "key": "images/one.jpg#1000",
+        "reason": "annotation 1000: its segmentation covers no pixel of the picture",
+    }
+
+
+@pytest.mark.parametrize("strategy", ["random", "others", "around"])
+def test_a_broken_neighbour_takes_nothing_but_itself(two, strategy):
+    two.object(100, 90, (90, 10, 118, 60), segmentation=[[1, 1, 5, 5]])
+    config = {**AS_IT_IS, "strategy": strategy, "variations_per_sample": 10}
+    records, (bad,) = build(two, config)
+    assert {record["annotation_id"] for record in records} == {1000, 1001}
+    assert len(records) == 20
+    assert bad["key"] == "images/one.jpg#1002"
+    if strategy == "others":
+        for record in records:
+            for row, column in clicks(record["negative_map"]):
+                assert column > 100 or row < 90  # on the dog or the cat
+
+
 def test_crops_that_show_too_little_of_an_object(two):
     config = {**AS_IT_IS, "crop_size": [120, 100]}  # columns 50 to 150
     records, _ = build(two, config)
