@@ -3,8 +3,9 @@
 Source: N. Xu et al., "Deep Interactive Object Selection", CVPR 2016: a record holds a picture, two
 maps of the Euclidean distance to the nearest positive and to the nearest negative click, cut at
 255, and the mask of the object that is meant. The defaults are the paper's numbers as
-https://github.com/sabarim/itis (its `PascalVOC_dios`) has them. Layout:
-`dataset_handlers.coco_handler`; how clicks are placed: `dataset_handlers.clicks`.
+https://github.com/sabarim/itis (its `PascalVOC_dios`) has them. As many clicks are drawn as there,
+too: one positive click at least, but perhaps no negative one, as when somebody begins to select.
+Layout: `dataset_handlers.coco_handler`; how clicks are placed: `dataset_handlers.clicks`.
 
 A source item is an object; `variations_per_sample` says how many records are made of it. All
 objects of a picture are in one split, the one in which `coco` has the picture. Distances are in
@@ -86,13 +87,13 @@ class CocoClicksOptions(CocoBaseOptions):
     object's border; "random" picks one of them for each record, `others` where there are any."""
 
     max_clicks_around: WholeNumber = option(10, _MOST_CLICKS, ge=1, le=100)
-    """A record has a random number of them, from 1 to this, as far as there is room."""
+    """A record has a random number of them, from 0 to this, as far as there is room."""
 
     max_clicks_per_other: WholeNumber = option(5, _MOST_CLICKS, ge=1, le=100)
-    """Each other object has a random number of them, from 1 to this, as far as there is room."""
+    """Each other object has as many, a random number from 0 to this, as far as there is room."""
 
     max_clicks_along: WholeNumber = option(10, _MOST_CLICKS, ge=1, le=100)
-    """A record has a random number of them, from 1 to this, as far as there is room."""
+    """A record has as many as this, as far as there is room."""
 
     border_distance: WholeNumber = option(5, _PIXELS, ge=0, le=_BAND)
     """How far clicks keep from the border of an object; in one that is nowhere so deep, they are
@@ -180,7 +181,7 @@ class CocoClicksHandler(CocoBaseHandler):
         mask, share = moved_mask(target, picture.sizing, geometry)
         if not share or share < self.options.min_visible_share:
             return []
-        count = _up_to(self.options.max_positive_clicks, rng)
+        count = _from_to(1, self.options.max_positive_clicks, rng)
         positive = positive_clicks(mask, count, self._spacing, rng)
         negative = self._negative_clicks(mask, picture, geometry, rng)
         maps = {
@@ -215,14 +216,15 @@ class CocoClicksHandler(CocoBaseHandler):
     ) -> list[Click]:
         match self._strategy(picture, rng):
             case "others":
-                others = self._others(picture, geometry, rng)
+                count = _from_to(0, self.options.max_clicks_per_other, rng)
+                others = _others(picture, geometry, count)
                 return clicks_in_others(mask, others, self._spacing, rng)
             case "around":
-                count = _up_to(self.options.max_clicks_around, rng)
+                count = _from_to(0, self.options.max_clicks_around, rng)
                 shown = _shown(picture, geometry)
                 return clicks_around(mask, shown, count, self._spacing, rng)
             case "along":
-                count = _up_to(self.options.max_clicks_along, rng)
+                count = self.options.max_clicks_along
                 shown = _shown(picture, geometry)
                 return clicks_along(mask, shown, count, self._spacing, rng)
 
@@ -234,18 +236,16 @@ class CocoClicksHandler(CocoBaseHandler):
             possible.append("others")
         return possible[int(rng.integers(len(possible)))]
 
-    def _others(
-        self, picture: CocoPicture, geometry: Geometry, rng: np.random.Generator
-    ) -> Iterator[tuple[Pixels, int]]:
-        """Yield the masks of the other objects, one at a time, and how many clicks are for it."""
-        for other in picture.objects[1:]:
-            if other.mask:
-                mask = moved_mask(other.mask, picture.sizing, geometry).pixels
-                yield mask, _up_to(self.options.max_clicks_per_other, rng)
+
+def _others(picture: CocoPicture, geometry: Geometry, count: int) -> Iterator[tuple[Pixels, int]]:
+    """Yield the masks of the other objects, one at a time, and how many clicks are for it."""
+    for other in picture.objects[1:]:
+        if other.mask and count:
+            yield moved_mask(other.mask, picture.sizing, geometry).pixels, count
 
 
-def _up_to(most: int, rng: np.random.Generator) -> int:
-    return int(rng.integers(1, most + 1))
+def _from_to(least: int, most: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(least, most + 1))
 
 
 def _map(clicks: list[Click], size: Size) -> bytes:

@@ -105,7 +105,6 @@ def test_strategies(two, strategy):
     assert len(records) == 20
     for record in records:
         negative = clicks(record["negative_map"])
-        assert len(negative)
         for place in negative:
             far = outside(record["mask"], place)
             match strategy:
@@ -118,8 +117,7 @@ def test_strategies(two, strategy):
                         (40, 120, 100, 190) if record["annotation_id"] == 1000 else (20, 20, 80, 80)
                     )
                     assert top + 4 <= place[0] < bottom - 4 and left + 4 <= place[1] < right - 4
-    counts = {len(clicks(record["negative_map"])) for record in records}
-    assert min(counts) == 1 and max(counts) > 2
+    assert max(len(clicks(record["negative_map"])) for record in records) > 2
 
 
 def test_random_takes_each_strategy(two):
@@ -128,6 +126,8 @@ def test_random_takes_each_strategy(two):
     kinds = set()
     for record in records:
         far = [outside(record["mask"], place) for place in clicks(record["negative_map"])]
+        if not far:
+            continue
         if all(5 <= one < 6 for one in far):
             kinds.add("along")
         elif max(far) <= 40:
@@ -141,22 +141,36 @@ def test_numbers_of_clicks(two):
     config = {
         **AS_IT_IS,
         "max_positive_clicks": 3,
-        "strategy": "around",
         "max_clicks_around": 2,
+        "max_clicks_per_other": 2,
+        "max_clicks_along": 7,
         "click_distance": 3,
         "variations_per_sample": 40,
     }
+    two.object(100, 90, (5, 150, 30, 190))
+    negative = {"around": {0, 1, 2}, "others": {0, 2, 4}, "along": {7}}
+    for strategy, expected in negative.items():
+        records, _ = build(two, {**config, "strategy": strategy})
+        assert {len(clicks(record["positive_map"])) for record in records} == {1, 2, 3}
+        assert {len(clicks(record["negative_map"])) for record in records} == expected
+
+
+@pytest.mark.parametrize("strategy", ["around", "others"])
+def test_every_number_of_clicks_is_as_likely_none_too(two, strategy):
+    most = {"max_clicks_around": 2, "max_clicks_per_other": 2}
+    config = {**AS_IT_IS, **most, "strategy": strategy, "variations_per_sample": 150}
     records, _ = build(two, config)
-    assert {len(clicks(record["positive_map"])) for record in records} == {1, 2, 3}
-    assert {len(clicks(record["negative_map"])) for record in records} == {1, 2}
+    numbers = [len(clicks(record["negative_map"])) for record in records]
+    assert len(numbers) == 300 and min(numbers.count(number) for number in range(3)) > 70
 
 
 def test_without_others_there_is_nothing_to_click_on(raw):
     raw.object(raw.picture(), 7, (10, 20, 40, 50))
     (record,), _ = build(raw, {**AS_IT_IS, "strategy": "others"})
     assert (record["negative_map"] == 255).all()
-    records, _ = build(raw, {**AS_IT_IS, "variations_per_sample": 30})
-    assert all(len(clicks(record["negative_map"])) for record in records)
+    config = {**AS_IT_IS, "variations_per_sample": 60, "max_clicks_around": 100}
+    records, _ = build(raw, config)
+    assert sum(len(clicks(record["negative_map"])) > 0 for record in records) > 50
 
 
 def test_objects_are_chosen_by_category_and_share(raw):
