@@ -121,6 +121,7 @@ class CocoClicksHandler(CocoBaseHandler):
     raw_folder: ClassVar[str | None] = "coco"
     Options: ClassVar[type[BaseOptions]] = CocoClicksOptions
     options: CocoClicksOptions
+    chosen_by: ClassVar[str] = "categories and min_share ask for"
 
     def __init__(self, config: dict[str, Any], base_data_path: str) -> None:
         super().__init__(config, base_data_path)

@@ -48,7 +48,7 @@ from dataset_handlers.operations.arrays import Boxes, Pixels, Size
 from dataset_handlers.operations.boxes import areas, clipped_boxes
 from dataset_handlers.operations.decode import swaps_sides
 from dataset_handlers.operations.sizing import ResizeMode, Sizing
-from dataset_handlers.sdk.errors import BadItemError, SourceReadError
+from dataset_handlers.sdk.errors import BadItemError, NoSourceItemsError, SourceReadError
 from dataset_handlers.sdk.option_types import SIZE_ALLOWED, RealNumber, option
 from dataset_handlers.sdk.option_types import Size as SizeOption
 from dataset_handlers.sdk.options import BaseOptions
@@ -59,7 +59,7 @@ class CocoBaseOptions(ImageOptions):
     """Those of all handlers of images, and which objects are taken."""
 
     image_size: SizeOption | None = option((512, 512), f"null or {SIZE_ALLOWED}")
-    resize_mode: ResizeMode = option("fit", 'one of "stretch", "fit", "fill"')
+    resize_mode: ResizeMode = option("fit", 'one of "stretch", "fit", "fill", "crop_or_pad"')
 
     annotation_files: tuple[str, ...] | None = option(
         None, "null or a list of names of files in annotations/, each once", min_length=1
@@ -69,7 +69,8 @@ class CocoBaseOptions(ImageOptions):
     categories: tuple[str, ...] | None = option(
         None, "null or a list of names of categories, each once", min_length=1
     )
-    """Objects of which categories are taken; null takes all."""
+    """Objects of which categories are taken; null takes all. Labels follow the categories' ids,
+    whatever the order of this list."""
 
     min_visible_share: RealNumber = option(0.0, "a number from 0 to 1", ge=0, le=1)
     """Leave out objects of which a record shows less than this share; what it does not show at all
@@ -106,6 +107,8 @@ class CocoBaseHandler(ImageHandler):
     layout: ClassVar[str] = f"{IMAGES}/*.jpg and {ANNOTATIONS}/instances_*.json"
     Options: ClassVar[type[BaseOptions]] = CocoBaseOptions
     options: CocoBaseOptions
+    chosen_by: ClassVar[str]
+    """Which options leave out objects, for the message where none is left."""
 
     @cached_property
     def listing(self) -> CocoListing:
@@ -124,6 +127,19 @@ class CocoBaseHandler(ImageHandler):
         labels = {name: label for label, name in enumerate(self.class_names)}
         named = self.listing.categories.items()
         return {category: labels[name] for category, name in named if name in labels}
+
+    def no_source_items(self) -> NoSourceItemsError:
+        """Tell whether it is the raw folder that has none, or the options that leave none."""
+        pictures = self.listing.pictures
+        if not pictures:
+            return super().no_source_items()
+        marked = {one.category_id for picture in pictures for one in picture.image.objects()}
+        named = self.listing.categories.items()
+        names = dict.fromkeys(name for category, name in named if category in marked)
+        return NoSourceItemsError(
+            f"none of {len(pictures)} pictures shows an object that {self.chosen_by}; "
+            f"marked are: {', '.join(names) or 'none'}"
+        )
 
     def bad_items(self) -> Iterator[SourceItem]:
         """Yield what is known to be bad from the listing."""

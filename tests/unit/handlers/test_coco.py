@@ -402,6 +402,30 @@ def test_no_annotation_file(tmp_path):
         list(CocoHandler({}, str(tmp_path)).plan_items("key"))
 
 
+def test_options_that_leave_no_object(raw):
+    raw.object(raw.picture(), 7, (10, 20, 40, 50))
+    raw.object(raw.picture("two.jpg"), 3, (10, 20, 40, 50))
+    for config in ({"min_area": 901}, {"categories": ["tree"]}):
+        with pytest.raises(NoSourceItemsError) as caught:
+            build(raw, config)
+        assert str(caught.value) == (
+            "none of 2 pictures shows an object that categories, min_area and crowds ask for, and "
+            'without_objects is "skip"; marked are: cat, dog'
+        )
+
+
+def test_pictures_in_which_nothing_is_marked(raw):
+    raw.picture()
+    with pytest.raises(NoSourceItemsError, match=r"none of 1 pictures .* marked are: none$"):
+        build(raw, {})
+
+
+def test_what_options_say_of_themselves():
+    said = {one["name"]: one for one in CocoHandler.describe_options()}
+    assert "whatever the order of this list" in said["categories"]["meaning"]
+    assert said["resize_mode"]["allowed"] == 'one of "stretch", "fit", "fill", "crop_or_pad"'
+
+
 def test_features_follow_the_options(raw):
     raw.object(raw.picture(), 7, (10, 20, 40, 50))
     features = CocoHandler({"crop_size": [30, 40]}, str(raw.save())).features()

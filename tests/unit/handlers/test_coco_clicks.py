@@ -5,7 +5,7 @@ import pytest
 
 from dataset_handlers.coco_clicks import CocoClicksHandler
 from dataset_handlers.operations.distances import distance_map
-from dataset_handlers.sdk.errors import ConfigError
+from dataset_handlers.sdk.errors import ConfigError, NoSourceItemsError
 from dataset_handlers.sdk.plan import split_of
 from tests.unit.handlers.coco_raw import COLOURS, CocoRaw, runs_of
 from tests.unit.handlers.reading import pixels_of, read_records
@@ -181,6 +181,15 @@ def test_objects_are_chosen_by_category_and_share(raw):
     chosen = {"categories": ["cat"], "min_share": 0.04}
     records, _ = build(raw, {**AS_IT_IS, **chosen})
     assert [record["annotation_id"] for record in records] == [1002]
+
+
+def test_options_that_leave_no_object(two):
+    with pytest.raises(NoSourceItemsError) as caught:
+        build(two, {"min_share": 0.5})
+    assert str(caught.value) == (
+        "none of 1 pictures shows an object that categories and min_share ask for; "
+        "marked are: cat, dog"
+    )
 
 
 def test_crowds_are_neither_chosen_nor_clicked_on(raw):
