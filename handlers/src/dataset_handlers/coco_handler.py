@@ -40,6 +40,7 @@ from dataset_handlers.annotations.coco_listing import (
     CocoListing,
     ListedPicture,
     annotation_names,
+    shown_names,
 )
 from dataset_handlers.annotations.segmentation import Rle, box_of, covers_nothing, mask_of
 from dataset_handlers.image_handler import ImageHandler
@@ -135,10 +136,10 @@ class CocoBaseHandler(ImageHandler):
             return super().no_source_items()
         marked = {one.category_id for picture in pictures for one in picture.image.objects()}
         named = self.listing.categories.items()
-        names = dict.fromkeys(name for category, name in named if category in marked)
+        names = list(dict.fromkeys(name for category, name in named if category in marked))
         return NoSourceItemsError(
             f"none of {len(pictures)} pictures shows an object that {self.chosen_by}; "
-            f"marked are: {', '.join(names) or 'none'}"
+            f"marked are: {shown_names(names)}"
         )
 
     def bad_items(self) -> Iterator[SourceItem]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_handlers.annotations.coco_file import read_coco_file
-from dataset_handlers.annotations.coco_listing import CocoListing, annotation_names
+from dataset_handlers.annotations.coco_listing import CocoListing, annotation_names, shown_names
 from dataset_handlers.sdk.errors import ConfigError, NoSourceItemsError, SourceReadError
 from tests.unit.handlers.coco_raw import CocoRaw
 
@@ -70,6 +70,13 @@ def test_an_unknown_category_is_told_with_those_there_are(raw):
         'categories: "dgo" is not allowed: no category has that name; did you mean "dog"? '
         "there are: cat, dog, tree"
     )
+
+
+def test_names_by_the_hundred_are_not_all_shown():
+    names = [str(number) for number in range(101)]
+    assert shown_names(names) == ", ".join(names[:100]) + ", …"
+    assert shown_names(names[:100]) == ", ".join(names[:100])
+    assert shown_names([]) == "none"
 
 
 def test_which_files_are_read(raw):
