@@ -146,7 +146,8 @@ def _outside(
     `within`: not `farthest` itself.
     """
     inside = window.cut(mask) != 0
-    squares = squared_distances(inside, farthest + 1)
+    # What is farther than the reach counts as being just there.
+    squares = squared_distances(inside, farthest if within else farthest + 1)
     last = farthest**2 - 1 if within else farthest**2
     outside: Flags = (squares >= nearest**2) & (squares <= last) & ~inside
     return outside if shown is None else outside & window.cut(shown)

@@ -68,6 +68,9 @@ class CocoHandler(CocoBaseHandler):
     name: ClassVar[str] = "coco"
     Options: ClassVar[type[BaseOptions]] = CocoOptions
     options: CocoOptions
+    chosen_by: ClassVar[str] = (
+        'categories, min_area and crowds ask for, and without_objects is "skip"'
+    )
 
     def __init__(self, config: dict[str, Any], base_data_path: str) -> None:
         super().__init__(config, base_data_path)

@@ -3,17 +3,21 @@
 Source: N. Xu et al., "Deep Interactive Object Selection", CVPR 2016: a record holds a picture, two
 maps of the Euclidean distance to the nearest positive and to the nearest negative click, cut at
 255, and the mask of the object that is meant. The defaults are the paper's numbers as
-https://github.com/sabarim/itis (its `PascalVOC_dios`) has them. Layout:
-`dataset_handlers.coco_handler`; how clicks are placed: `dataset_handlers.clicks`.
+https://github.com/sabarim/itis (its `PascalVOC_dios`) has them. As many clicks are drawn as there,
+too: one positive click at least, but perhaps no negative one, as when somebody begins to select.
+Layout: `dataset_handlers.coco_handler`; how clicks are placed: `dataset_handlers.clicks`.
 
-A source item is an object; `variations_per_sample` says how many records are made of it. Distances
-are in pixels of the record. Crowds, and objects that only have a box, are not selected and get no
-clicks; an object without a segmentation that the options choose is a bad item.
+A source item is an object; `variations_per_sample` says how many records are made of it. All
+objects of a picture are in one split, the one in which `coco` has the picture. Distances are in
+pixels of the record. Crowds, and objects that only have a box, are not selected and get no
+clicks; an object without a segmentation that the options choose is a bad item. Where a neighbour's
+annotation is broken, the neighbour gets no clicks, and the object is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -31,12 +35,19 @@ from dataset_handlers.clicks import (
     clicks_in_others,
     positive_clicks,
 )
-from dataset_handlers.coco_handler import CocoBaseHandler, CocoBaseOptions, CocoPicture
+from dataset_handlers.coco_handler import (
+    CocoBaseHandler,
+    CocoBaseOptions,
+    CocoObject,
+    CocoPicture,
+    object_of,
+)
 from dataset_handlers.image_handler import LastItem
 from dataset_handlers.operations.arrays import Pixels, Size
 from dataset_handlers.operations.distances import FARTHEST, distance_map
 from dataset_handlers.operations.encode import encode_png
 from dataset_handlers.operations.geometry import Geometry
+from dataset_handlers.sdk import plan
 from dataset_handlers.sdk.errors import BadItemError
 from dataset_handlers.sdk.features import Feature, Image, Scalar
 from dataset_handlers.sdk.option_types import RealNumber, WholeNumber, option
@@ -76,13 +87,13 @@ class CocoClicksOptions(CocoBaseOptions):
     object's border; "random" picks one of them for each record, `others` where there are any."""
 
     max_clicks_around: WholeNumber = option(10, _MOST_CLICKS, ge=1, le=100)
-    """A record has a random number of them, from 1 to this, as far as there is room."""
+    """A record has a random number of them, from 0 to this, as far as there is room."""
 
     max_clicks_per_other: WholeNumber = option(5, _MOST_CLICKS, ge=1, le=100)
-    """Each other object has a random number of them, from 1 to this, as far as there is room."""
+    """Each other object has as many, a random number from 0 to this, as far as there is room."""
 
     max_clicks_along: WholeNumber = option(10, _MOST_CLICKS, ge=1, le=100)
-    """A record has a random number of them, from 1 to this, as far as there is room."""
+    """A record has as many as this, as far as there is room."""
 
     border_distance: WholeNumber = option(5, _PIXELS, ge=0, le=_BAND)
     """How far clicks keep from the border of an object; in one that is nowhere so deep, they are
@@ -110,6 +121,7 @@ class CocoClicksHandler(CocoBaseHandler):
     raw_folder: ClassVar[str | None] = "coco"
     Options: ClassVar[type[BaseOptions]] = CocoClicksOptions
     options: CocoClicksOptions
+    chosen_by: ClassVar[str] = "categories and min_share ask for"
 
     def __init__(self, config: dict[str, Any], base_data_path: str) -> None:
         super().__init__(config, base_data_path)
@@ -129,6 +141,21 @@ class CocoClicksHandler(CocoBaseHandler):
                     key = f"{picture.path}#{target.annotation_id}"
                     more = {"annotation_id": target.annotation_id}
                     yield self.item(key, picture, [target, *others], more)
+
+    def split_of_items(self) -> Callable[[SourceItem], str] | None:
+        """By keyed hash of the picture, so that it is not in two splits with its objects."""
+        if not self.options.validation_share:
+            return None
+        split_of = plan.split_by_key(self.options.seed, self.options.validation_share)
+        # What is known to be bad from the listing is a picture, and its key the picture's path.
+        return lambda item: split_of(item.files.get("image", item.key))
+
+    def objects(self, annotations: Iterator[Mapping[str, Any]], size: Size) -> Iterator[CocoObject]:
+        """Leave out neighbours that are broken: all that they are for are clicks on them."""
+        yield object_of(next(annotations), size)
+        for annotation in annotations:
+            with suppress(BadItemError):
+                yield object_of(annotation, size)
 
     def features(self) -> dict[str, Feature]:
         """`image`: JPEG. `positive_map`, `negative_map`: distances to the nearest click, PNG.
@@ -155,7 +182,7 @@ class CocoClicksHandler(CocoBaseHandler):
         mask, share = moved_mask(target, picture.sizing, geometry)
         if not share or share < self.options.min_visible_share:
             return []
-        count = _up_to(self.options.max_positive_clicks, rng)
+        count = _from_to(1, self.options.max_positive_clicks, rng)
         positive = positive_clicks(mask, count, self._spacing, rng)
         negative = self._negative_clicks(mask, picture, geometry, rng)
         maps = {
@@ -190,14 +217,15 @@ class CocoClicksHandler(CocoBaseHandler):
     ) -> list[Click]:
         match self._strategy(picture, rng):
             case "others":
-                others = self._others(picture, geometry, rng)
+                count = _from_to(0, self.options.max_clicks_per_other, rng)
+                others = _others(picture, geometry, count)
                 return clicks_in_others(mask, others, self._spacing, rng)
             case "around":
-                count = _up_to(self.options.max_clicks_around, rng)
+                count = _from_to(0, self.options.max_clicks_around, rng)
                 shown = _shown(picture, geometry)
                 return clicks_around(mask, shown, count, self._spacing, rng)
             case "along":
-                count = _up_to(self.options.max_clicks_along, rng)
+                count = self.options.max_clicks_along
                 shown = _shown(picture, geometry)
                 return clicks_along(mask, shown, count, self._spacing, rng)
 
@@ -209,18 +237,16 @@ class CocoClicksHandler(CocoBaseHandler):
             possible.append("others")
         return possible[int(rng.integers(len(possible)))]
 
-    def _others(
-        self, picture: CocoPicture, geometry: Geometry, rng: np.random.Generator
-    ) -> Iterator[tuple[Pixels, int]]:
-        """Yield the masks of the other objects, one at a time, and how many clicks are for it."""
-        for other in picture.objects[1:]:
-            if other.mask:
-                mask = moved_mask(other.mask, picture.sizing, geometry).pixels
-                yield mask, _up_to(self.options.max_clicks_per_other, rng)
+
+def _others(picture: CocoPicture, geometry: Geometry, count: int) -> Iterator[tuple[Pixels, int]]:
+    """Yield the masks of the other objects, one at a time, and how many clicks are for it."""
+    for other in picture.objects[1:]:
+        if other.mask and count:
+            yield moved_mask(other.mask, picture.sizing, geometry).pixels, count
 
 
-def _up_to(most: int, rng: np.random.Generator) -> int:
-    return int(rng.integers(1, most + 1))
+def _from_to(least: int, most: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(least, most + 1))
 
 
 def _map(clicks: list[Click], size: Size) -> bytes:

@@ -14,9 +14,13 @@ source item holds which bytes of the file its annotations are, and the process t
 records reads these alone. Polygons in the plan would make it as large as the file, and many times
 so where each object is an item that needs its neighbours.
 
+Pictures are turned upright by their EXIF orientation, and annotations are taken as of the upright
+picture: annotation tools show it so. Those of COCO have no orientation.
+
 Bad items: pictures that are not there, are listed twice, have another size than the file says, or
-an annotation that is broken; annotations of pictures that are not listed. A file that is no JSON to
-its end, or whose categories are broken, fails the build: half a file is none.
+an annotation that is broken, or covers nothing of its picture; annotations of pictures that are not
+listed. A file that is no JSON to its end, or whose categories are broken, fails the build: half a
+file is none.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from pydantic import field_validator
 
 from dataset_handlers.annotations.coco_file import ListedObject
@@ -35,13 +40,16 @@ from dataset_handlers.annotations.coco_listing import (
     CocoListing,
     ListedPicture,
     annotation_names,
+    shown_names,
 )
-from dataset_handlers.annotations.segmentation import Rle, box_of, mask_of
+from dataset_handlers.annotations.segmentation import Rle, box_of, covers_nothing, mask_of
 from dataset_handlers.image_handler import ImageHandler
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Boxes, Pixels, Size
+from dataset_handlers.operations.boxes import areas, clipped_boxes
+from dataset_handlers.operations.decode import swaps_sides
 from dataset_handlers.operations.sizing import ResizeMode, Sizing
-from dataset_handlers.sdk.errors import BadItemError, SourceReadError
+from dataset_handlers.sdk.errors import BadItemError, NoSourceItemsError, SourceReadError
 from dataset_handlers.sdk.option_types import SIZE_ALLOWED, RealNumber, option
 from dataset_handlers.sdk.option_types import Size as SizeOption
 from dataset_handlers.sdk.options import BaseOptions
@@ -52,7 +60,7 @@ class CocoBaseOptions(ImageOptions):
     """Those of all handlers of images, and which objects are taken."""
 
     image_size: SizeOption | None = option((512, 512), f"null or {SIZE_ALLOWED}")
-    resize_mode: ResizeMode = option("fit", 'one of "stretch", "fit", "fill"')
+    resize_mode: ResizeMode = option("fit", 'one of "stretch", "fit", "fill", "crop_or_pad"')
 
     annotation_files: tuple[str, ...] | None = option(
         None, "null or a list of names of files in annotations/, each once", min_length=1
@@ -62,7 +70,8 @@ class CocoBaseOptions(ImageOptions):
     categories: tuple[str, ...] | None = option(
         None, "null or a list of names of categories, each once", min_length=1
     )
-    """Objects of which categories are taken; null takes all."""
+    """Objects of which categories are taken; null takes all. Labels follow the categories' ids,
+    whatever the order of this list."""
 
     min_visible_share: RealNumber = option(0.0, "a number from 0 to 1", ge=0, le=1)
     """Leave out objects of which a record shows less than this share; what it does not show at all
@@ -99,6 +108,8 @@ class CocoBaseHandler(ImageHandler):
     layout: ClassVar[str] = f"{IMAGES}/*.jpg and {ANNOTATIONS}/instances_*.json"
     Options: ClassVar[type[BaseOptions]] = CocoBaseOptions
     options: CocoBaseOptions
+    chosen_by: ClassVar[str]
+    """Which options leave out objects, for the message where none is left."""
 
     @cached_property
     def listing(self) -> CocoListing:
@@ -117,6 +128,19 @@ class CocoBaseHandler(ImageHandler):
         labels = {name: label for label, name in enumerate(self.class_names)}
         named = self.listing.categories.items()
         return {category: labels[name] for category, name in named if name in labels}
+
+    def no_source_items(self) -> NoSourceItemsError:
+        """Tell whether it is the raw folder that has none, or the options that leave none."""
+        pictures = self.listing.pictures
+        if not pictures:
+            return super().no_source_items()
+        marked = {one.category_id for picture in pictures for one in picture.image.objects()}
+        named = self.listing.categories.items()
+        names = list(dict.fromkeys(name for category, name in named if category in marked))
+        return NoSourceItemsError(
+            f"none of {len(pictures)} pictures shows an object that {self.chosen_by}; "
+            f"marked are: {shown_names(names)}"
+        )
 
     def bad_items(self) -> Iterator[SourceItem]:
         """Yield what is known to be bad from the listing."""
@@ -143,11 +167,21 @@ class CocoBaseHandler(ImageHandler):
         """Read the picture of an item, and its objects."""
         decoded, size = self.color(item, "image"), tuple(item.meta["size"])
         if decoded.size != size:
-            raise BadItemError(
-                f"the picture is {list(decoded.size)}, in {item.files['annotations']} {list(size)}"
-            )
-        objects = [_object(annotation, decoded.size) for annotation in self._annotations(item)]
+            raise BadItemError(self._other_size(item, decoded.size, size))
+        objects = list(self.objects(self._annotations(item), decoded.size))
         return CocoPicture(self.sized(decoded), self.sizing(decoded.size), objects)
+
+    def objects(self, annotations: Iterator[Mapping[str, Any]], size: Size) -> Iterator[CocoObject]:
+        """Yield the objects of a picture of `size`. Raises `BadItemError` where one is broken."""
+        return (object_of(annotation, size) for annotation in annotations)
+
+    def _other_size(self, item: SourceItem, size: Size, listed: Size) -> str:
+        said = f"the picture is {list(size)}, in {item.files['annotations']} {list(listed)}"
+        if size == listed[::-1]:
+            data = self.read_source(item.files["image"])
+            if swaps_sides(data, self.options.max_pixels):
+                said += ": it is turned by its EXIF orientation, its annotations are not"
+        return said
 
     def _annotations(self, item: SourceItem) -> Iterator[dict[str, Any]]:
         path, image_id = item.files["annotations"], item.meta["image_id"]
@@ -170,11 +204,19 @@ def _decoded(data: bytes, path: str, image_id: int) -> dict[str, Any]:
     return annotation
 
 
-def _object(annotation: Mapping[str, Any], size: Size) -> CocoObject:
+def object_of(annotation: Mapping[str, Any], size: Size) -> CocoObject:
+    """Return an object of a picture of `size`.
+
+    Raises `BadItemError` where its annotation is broken, or covers nothing of the picture.
+    """
     annotation_id = annotation["id"]
     try:
         mask = mask_of(annotation.get("segmentation"), size)
+        if mask is not None and covers_nothing(mask):
+            raise BadItemError("its segmentation covers no pixel of the picture")
         box = box_of(annotation.get("bbox")) if mask is None else None
+        if box is not None and not areas(clipped_boxes(box[np.newaxis], size))[0]:
+            raise BadItemError("it has no segmentation, and its bbox is outside the picture")
     except BadItemError as error:
         raise BadItemError(f"annotation {annotation_id}: {error}") from error
     return CocoObject(annotation_id, bool(annotation.get("iscrowd", 0)), mask, box)

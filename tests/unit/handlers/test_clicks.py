@@ -163,6 +163,16 @@ def test_clicks_along_a_disk_are_spread_evenly():
     assert gaps.min() == pytest.approx(np.pi / 4, abs=0.1)
 
 
+def test_clicks_along_the_border_as_far_away_as_they_may_be():
+    mask = np.zeros((3, 400), np.uint8)
+    mask[:, 0] = 255
+    rng = np.random.default_rng(0)
+    clicks = clicks_along(mask, None, 5, Spacing(180, 1, 180), rng)
+    assert sorted(clicks) == [(0, 180), (1, 180), (2, 180)]
+    clicks = clicks_around(mask, None, 5, Spacing(180, 1, 180), rng)
+    assert sorted(clicks) == [(0, 180), (1, 180), (2, 180)]
+
+
 def test_an_object_that_is_all_of_the_picture_has_no_negative_clicks():
     mask = np.full((20, 30), 255, np.uint8)
     spacing, rng = Spacing(5, 5, 40), np.random.default_rng(0)

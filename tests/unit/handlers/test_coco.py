@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from dataset_handlers.coco import CocoHandler
 from dataset_handlers.sdk.errors import ConfigError, NoSourceItemsError, SourceReadError
@@ -284,6 +286,32 @@ def test_a_broken_segmentation_is_bad(raw):
     assert skipped_reason(raw) == "annotation 1000: a polygon has 2 points, 3 are the least"
 
 
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[20, 10, 50, 40, 20, 10]],  # a line
+        [[5, 5, 5, 5, 5, 5]],
+        [[-40, 10, -20, 10, -20, 40]],  # outside
+        {"size": [60, 90], "counts": [60 * 90]},
+    ],
+)
+def test_an_object_that_covers_nothing_is_bad(raw, segmentation):
+    image = raw.picture()
+    raw.object(image, 7, (10, 20, 40, 50), segmentation=segmentation)
+    raw.object(image, 3, (10, 60, 40, 85))
+    assert skipped_reason(raw) == (
+        "annotation 1000: its segmentation covers no pixel of the picture"
+    )
+
+
+def test_a_box_outside_the_picture_is_bad(raw):
+    image = raw.picture()
+    raw.object(image, 7, (10, 20, 40, 50), segmentation=None, bbox=[90, 10, 20, 20])
+    assert skipped_reason(raw) == (
+        "annotation 1000: it has no segmentation, and its bbox is outside the picture"
+    )
+
+
 def test_what_the_options_leave_out_may_be_broken(raw):
     image = raw.picture()
     raw.object(image, 7, (10, 20, 40, 50), segmentation=[[1, 1, 5, 5]])
@@ -305,6 +333,44 @@ def test_a_picture_of_another_size_is_bad(raw):
     assert skipped_reason(raw) == (
         "the picture is [60, 90], in annotations/instances_train.json [60, 91]"
     )
+
+
+def turn(path: Path, orientation: int) -> None:
+    """Tell in a picture's EXIF that the camera was held like this."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    with Image.open(path) as picture:
+        picture.load()
+        picture.save(path, exif=exif, quality=98, subsampling=0)
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_annotations_of_a_picture_as_it_was_before_it_was_turned_are_bad(raw, orientation):
+    raw.object(raw.picture(), 7, (10, 20, 40, 50))
+    turn(raw.folder / "images" / "one.jpg", orientation)
+    assert skipped_reason(raw) == (
+        "the picture is [90, 60], in annotations/instances_train.json [60, 90]: "
+        "it is turned by its EXIF orientation, its annotations are not"
+    )
+
+
+def test_sides_that_are_exchanged_without_a_turn(raw):
+    raw.object(raw.picture(), 7, (10, 20, 40, 50))
+    raw.images[0].update(height=90, width=60)
+    turn(raw.folder / "images" / "one.jpg", 3)
+    assert skipped_reason(raw) == (
+        "the picture is [60, 90], in annotations/instances_train.json [90, 60]"
+    )
+
+
+def test_annotations_are_of_the_upright_picture(raw):
+    raw.object(raw.picture(), 7, (10, 20, 40, 50))
+    raw.images[0].update(height=90, width=60)
+    turn(raw.folder / "images" / "one.jpg", 6)  # its left side is at the top then
+    raw.annotations[0]["segmentation"] = [rectangle(20, 20, 50, 50)]
+    (record,), skipped = build(raw, AS_IT_IS)
+    assert skipped == []
+    assert np.mean(has_colour(record["image"], COLOURS[7]) != (record["masks"][0] > 0)) < 0.01
 
 
 def test_a_broken_picture_is_bad(raw):
@@ -334,6 +400,30 @@ def test_no_annotation_file(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(NoSourceItemsError, match=r"coco reads images/\*.jpg and annotations/"):
         list(CocoHandler({}, str(tmp_path)).plan_items("key"))
+
+
+def test_options_that_leave_no_object(raw):
+    raw.object(raw.picture(), 7, (10, 20, 40, 50))
+    raw.object(raw.picture("two.jpg"), 3, (10, 20, 40, 50))
+    for config in ({"min_area": 901}, {"categories": ["tree"]}):
+        with pytest.raises(NoSourceItemsError) as caught:
+            build(raw, config)
+        assert str(caught.value) == (
+            "none of 2 pictures shows an object that categories, min_area and crowds ask for, and "
+            'without_objects is "skip"; marked are: cat, dog'
+        )
+
+
+def test_pictures_in_which_nothing_is_marked(raw):
+    raw.picture()
+    with pytest.raises(NoSourceItemsError, match=r"none of 1 pictures .* marked are: none$"):
+        build(raw, {})
+
+
+def test_what_options_say_of_themselves():
+    said = {one["name"]: one for one in CocoHandler.describe_options()}
+    assert "whatever the order of this list" in said["categories"]["meaning"]
+    assert said["resize_mode"]["allowed"] == 'one of "stretch", "fit", "fill", "crop_or_pad"'
 
 
 def test_features_follow_the_options(raw):

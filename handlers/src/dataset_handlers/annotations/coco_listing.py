@@ -58,10 +58,9 @@ class CocoListing:
             if name not in names:
                 close = difflib.get_close_matches(name, names, 1)
                 hint = f'; did you mean "{close[0]}"?' if close else ";"
-                shown = ", ".join(names[:_SHOWN_NAMES]) + (", …" if names[_SHOWN_NAMES:] else "")
                 raise ConfigError(
                     f'categories: "{name}" is not allowed: no category has that name{hint} '
-                    f"there are: {shown or 'none'}"
+                    f"there are: {shown_names(names)}"
                 )
         return tuple(name for name in names if wanted is None or name in wanted)
 
@@ -103,6 +102,11 @@ class CocoListing:
                     "is not among the categories"
                 )
         return None
+
+
+def shown_names(names: list[str]) -> str:
+    """Return names for a message, the first of them where there are very many."""
+    return ", ".join(names[:_SHOWN_NAMES]) + (", …" if names[_SHOWN_NAMES:] else "") or "none"
 
 
 def annotation_names(base_path: Path, wanted: tuple[str, ...] | None) -> list[str]:
@@ -147,10 +151,18 @@ class _Pictures:
         if folder not in self._folders:
             try:
                 with os.scandir(self._base_path / folder) as entries:
-                    self._folders[folder] = frozenset(entry.name for entry in entries)
+                    files = frozenset(entry.name for entry in entries if _is_file(entry))
+                    self._folders[folder] = files
             except (FileNotFoundError, NotADirectoryError):
                 self._folders[folder] = frozenset()
         return self._folders[folder]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle, or where nobody may look
+        return False
 
 
 def _categories(files: list[CocoFile]) -> dict[int, str]:

@@ -54,6 +54,13 @@ def pixels_of(mask: Rle) -> Pixels:
     return pixels
 
 
+def covers_nothing(mask: Rle) -> bool:
+    """Whether a mask has no pixel: that of a polygon without area, or outside the picture."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as above
+        return not coco_mask.area(mask)
+
+
 def box_of(value: object) -> Boxes:
     """Return an annotation's `bbox` (left, top, width, height) as a box, `[4]`.
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_handlers.annotations.coco_file import read_coco_file
-from dataset_handlers.annotations.coco_listing import CocoListing, annotation_names
+from dataset_handlers.annotations.coco_listing import CocoListing, annotation_names, shown_names
 from dataset_handlers.sdk.errors import ConfigError, NoSourceItemsError, SourceReadError
 from tests.unit.handlers.coco_raw import CocoRaw
 
@@ -72,6 +72,13 @@ def test_an_unknown_category_is_told_with_those_there_are(raw):
     )
 
 
+def test_names_by_the_hundred_are_not_all_shown():
+    names = [str(number) for number in range(101)]
+    assert shown_names(names) == ", ".join(names[:100]) + ", …"
+    assert shown_names(names[:100]) == ", ".join(names[:100])
+    assert shown_names([]) == "none"
+
+
 def test_which_files_are_read(raw):
     folder = raw.save()
     for name in ("captions.json", "instances_val.json", "notes.txt"):
@@ -102,6 +109,28 @@ def test_file_names_with_a_folder(raw):
     raw.images[0]["file_name"] = "train2/./one.jpg"
     (picture,) = listing_of(raw).pictures
     assert picture.path == "images/train2/one.jpg"
+
+
+@pytest.mark.parametrize("target", ["nothing.jpg", "one.jpg", None, "folder"])
+def test_what_is_called_like_a_picture_but_is_no_file(raw, target):
+    path = raw.folder / "images" / "one.jpg"
+    path.unlink()
+    (raw.folder / "images" / "folder").mkdir()
+    if target:
+        path.symlink_to(target)  # also to itself
+    else:
+        path.mkdir()
+    listing = listing_of(raw)
+    assert listing.pictures == []
+    assert listing.bad == {PICTURE: "its file is not in images/"}
+
+
+def test_links_to_pictures(raw):
+    path = raw.folder / "images" / "one.jpg"
+    path.rename(raw.folder / "elsewhere.jpg")
+    path.symlink_to("../elsewhere.jpg")
+    (picture,) = listing_of(raw).pictures
+    assert picture.path == PICTURE
 
 
 PICTURE = "images/one.jpg"
