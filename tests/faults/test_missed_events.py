@@ -62,6 +62,7 @@ def test_asking_at_any_moment_of_a_build(
     builder = start_builder(home)
     other = client()
     session = open_session()
+    assert other.wait(other.ask("toy", config={"prefix": "makes the environment"}))
     began = time.monotonic()
     assert other.wait(other.ask("toy", config={"prefix": "how long"}))["event"] == "ready"
     build_secs = time.monotonic() - began

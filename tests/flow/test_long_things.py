@@ -154,7 +154,8 @@ def test_a_restart_in_the_middle_redoes_no_shard(
 ) -> None:
     home = tmp_path / "home"
     shutil.copytree(prepared_singles, home, symlinks=True)
-    write_items(home / "raw", [f"item {number}" for number in range(shards)])
+    # Not so fast that a machine with other work sees the middle only when it is over.
+    write_items(home / "raw", [f"sleep 0.02 {number}" for number in range(shards)])
     builder = start_builder(home)
     trainer = client()
     dataset_id = trainer.ask("toy")

@@ -20,7 +20,8 @@ picture: annotation tools show it so. Those of COCO have no orientation.
 Bad items: pictures that are not there, are listed twice, have another size than the file says, or
 an annotation that is broken, or covers nothing of its picture; annotations of pictures that are not
 listed. A file that is no JSON to its end, or whose categories are broken, fails the build: half a
-file is none.
+file is none, and how many pictures it takes along nobody knows. With `max_bad_share` 1, which takes
+whatever share is bad, it is a bad item too.
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ class CocoBaseHandler(ImageHandler):
     def listing(self) -> CocoListing:
         """What the annotation files list."""
         names = annotation_names(self.base_path, self.options.annotation_files)
-        return CocoListing(self.base_path, names)
+        whatever_is_bad = self.options.on_bad_item == "skip" and self.options.max_bad_share == 1
+        return CocoListing(self.base_path, names, skip_broken=whatever_is_bad)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

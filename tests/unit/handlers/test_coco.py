@@ -457,3 +457,16 @@ def test_options_are_checked_at_once(config, message):
     with pytest.raises(ConfigError) as caught:
         CocoHandler(config, "")
     assert str(caught.value) == message
+
+
+def test_a_broken_annotation_file_is_an_item_only_where_any_share_may_be_bad(raw):
+    raw.object(raw.picture(), 7, (10, 10, 30, 30))
+    folder = raw.save()
+    broken = "annotations/instances_broken.json"
+    (folder / broken).write_text('{"images": [')
+    for config in ({}, {"max_bad_share": 0.99}, {"max_bad_share": 1, "on_bad_item": "fail"}):
+        with pytest.raises(NoSourceItemsError, match=r"instances_broken\.json is broken: the JSON"):
+            list(CocoHandler(config, str(folder)).source_items())
+    records, skipped = build(raw, {**AS_IT_IS, "max_bad_share": 1})
+    assert len(records) == 1
+    assert skipped == [{"key": broken, "reason": "the JSON is cut off at byte 12"}]

@@ -33,14 +33,24 @@ class ListedPicture:
 class CocoListing:
     """What `annotations/` lists; every file is read once, when this is made."""
 
-    def __init__(self, base_path: Path, names: Iterable[str]) -> None:
-        """Raise `NoSourceItemsError` where a file is broken, or two contradict each other."""
+    def __init__(self, base_path: Path, names: Iterable[str], *, skip_broken: bool = False) -> None:
+        """Raise `NoSourceItemsError` where a file is broken, or two contradict each other.
+
+        `skip_broken`: a broken file is one of the `bad` instead.
+        """
         self._base_path = base_path
-        self._files = [read_coco_file(base_path, f"{ANNOTATIONS}/{name}") for name in names]
-        self.categories = _categories(self._files)
-        """Their ids and names, in the order of the ids."""
         self.bad: dict[str, str] = {}
         """What is known to be unusable, and why."""
+        self._files: list[CocoFile] = []
+        for path in (f"{ANNOTATIONS}/{name}" for name in names):
+            try:
+                self._files.append(read_coco_file(base_path, path))
+            except NoSourceItemsError as error:
+                if not skip_broken:
+                    raise
+                self.bad[path] = str(error).removeprefix(f"{path} is broken: ")
+        self.categories = _categories(self._files)
+        """Their ids and names, in the order of the ids."""
         self.pictures: list[ListedPicture] = []
         self._list_pictures()
 
