@@ -88,6 +88,9 @@ class Dataset(Obtainable):
         order all the same. `seed`: the same orders in every run (with the same global seed of
         TensorFlow, if one is set), a new one in each epoch.
 
+        In batches, features whose size the dataset leaves open (sequences, images where
+        `image_size` is null) are `tf.RaggedTensor`s; all others are dense.
+
         `use_handler`: what the handler's own `tf_records_mapper` makes of the files; its package
         must be installed here. It batches by itself: no `batch_size`, `shuffle`, `cache`.
         """
@@ -116,7 +119,9 @@ class Dataset(Obtainable):
         `[height, width, channels]` in the order red, green, blue. `cache=True` keeps decoded
         records in memory; there is no other. `prefetch`: so many batches (records, without
         batches) are decoded ahead, in threads; None: what keeps all processors busy. `seed`: the
-        orders are those of `reader`.
+        orders are those of `reader`. In batches, features whose size the dataset leaves open
+        (sequences, images where `image_size` is null) are lists of arrays, whatever the sizes are;
+        all others are one array.
         """
         from datamill import numpy_data
 

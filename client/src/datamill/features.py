@@ -39,6 +39,11 @@ class Feature:
         """The key in the Example."""
         return "/".join(self.path)
 
+    @property
+    def differs(self) -> bool:
+        """Whether records may have it in different sizes: a batch of it is no array then."""
+        return self.kind == "images" or None in self.shape
+
 
 def parse_features(document: dict[str, Any]) -> list[Feature]:
     """Return the features that features.json describes, in its order.

@@ -34,7 +34,8 @@ def read(dataset: Dataset, split: str, options: ReadingOptions) -> Iterator[Reco
 
     image: uint8 or uint16 `[height, width, channels]`; class label: int64; tensor and scalar: their
     type and shape; box: float32 `[4]`, top, left, bottom, right from 0 to 1; text: bytes. A
-    sequence has one dimension more in front.
+    sequence has one dimension more in front. In batches, what may have another size in each record
+    is a list of arrays.
     """
     loading = Loading(dataset, split, options)
     seed = random_seed() if options.seed is None else options.seed
@@ -54,7 +55,9 @@ class Loading:
         decoder = Decoder()
         if not options.streaming:
             dataset.wait()
-        self._decode = decoder.of(parse_features(known_features(dataset)))
+        features = parse_features(known_features(dataset))
+        self._decode = decoder.of(features)
+        self._differing = frozenset(feature.path for feature in features if feature.differs)
         self._dataset = dataset
         self._split = split
         self._options = options
@@ -76,7 +79,7 @@ class Loading:
                 yield (_copied(record) if self._options.cache else record), 1
         else:
             while batch := list(itertools.islice(records, size)):
-                yield _stacked(batch), len(batch)
+                yield self._batched(batch), len(batch)
 
     @property
     def _ahead(self) -> int:
@@ -85,6 +88,17 @@ class Loading:
             return (os.cpu_count() or 1) * _AHEAD_PER_THREAD
         # The rest of a batch is decoded beside its first record in any case.
         return (self._options.prefetch + 1) * (self._options.batch_size or 1) - 1
+
+    def _batched(self, records: list[Any], path: tuple[str, ...] = ()) -> Any:
+        """Return the values of one feature as one array, or as a list; or a dict of features."""
+        if isinstance(records[0], dict):
+            return {
+                name: self._batched([record[name] for record in records], (*path, name))
+                for name in records[0]
+            }
+        if path in self._differing:
+            return [_copy(value) for value in records] if self._options.cache else records
+        return _stacked(records)
 
     def _load(self, records: SplitRecords, number: int) -> Record:
         if number in self._kept:
@@ -129,8 +143,6 @@ def _copy(value: Any) -> Any:
 def _stacked(batch: list[Any]) -> Any:
     import numpy as np
 
-    if isinstance(batch[0], dict):
-        return {name: _stacked([record[name] for record in batch]) for name in batch[0]}
     try:
         return np.stack(batch)
     except ValueError as error:

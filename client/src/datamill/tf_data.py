@@ -43,7 +43,8 @@ def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
 
     image: uint8 or uint16 `[height, width, channels]`; class label: int64; tensor and scalar: their
     type and shape; box: float32 `[4]`, top, left, bottom, right from 0 to 1; text: string. A
-    sequence has one dimension more in front.
+    sequence has one dimension more in front. In batches, what may have another size in each record
+    is a `tf.RaggedTensor`.
     """
     tf = import_tensorflow()
     if not options.streaming:
@@ -64,7 +65,7 @@ def by_features(dataset: Dataset, split: str, options: ReadingOptions) -> Any:
         ready = decoded(tf, _shuffled(records, options), features)
     if options.epochs != 1:
         ready = ready.repeat(options.epochs)
-    return prefetched(tf, batched(ready, options), options)
+    return prefetched(tf, batched(tf, ready, options), options)
 
 
 def decoded(tf: Any, records: Any, features: list[Feature]) -> Any:
@@ -74,9 +75,14 @@ def decoded(tf: Any, records: Any, features: list[Feature]) -> Any:
     )
 
 
-def batched(records: Any, options: ReadingOptions) -> Any:
-    """Return batches, if they are asked for."""
-    return records.batch(options.batch_size) if options.batch_size else records
+def batched(tf: Any, records: Any, options: ReadingOptions) -> Any:
+    """Return batches, if they are asked for: ragged where sizes differ, dense where they don't."""
+    if not options.batch_size:
+        return records
+    sizes = [spec.shape for spec in tf.nest.flatten(records.element_spec)]
+    if all(size.is_fully_defined() for size in sizes):
+        return records.batch(options.batch_size)
+    return records.ragged_batch(options.batch_size)  # features of one size are as `batch` has them
 
 
 def prefetched(tf: Any, items: Any, options: ReadingOptions) -> Any:
@@ -223,8 +229,7 @@ def _value(tf: Any, feature: Feature, value: Any) -> Any:
         case "image":
             return _image(tf, feature, value)
         case "images":
-            each = tf.TensorSpec(feature.shape, feature.dtype)
-            return tf.map_fn(lambda one: _image(tf, feature, one), value, fn_output_signature=each)
+            return _images(tf, feature, value)
         case "tensor":
             if None in feature.shape:
                 sizes = [-1 if size is None else size for size in feature.shape]
@@ -232,6 +237,19 @@ def _value(tf: Any, feature: Feature, value: Any) -> Any:
             return value if feature.dtype == "string" else tf.cast(value, feature.dtype)
         case _:
             return value
+
+
+def _images(tf: Any, feature: Feature, value: Any) -> Any:
+    each = tf.TensorSpec(feature.shape, feature.dtype)
+
+    def images() -> Any:
+        return tf.map_fn(lambda one: _image(tf, feature, one), value, fn_output_signature=each)
+
+    if None not in feature.shape:
+        return images()
+    # No images at all have no size that `map_fn` could find out.
+    none = tf.zeros((0, *(size or 0 for size in feature.shape)), feature.dtype)
+    return tf.ensure_shape(tf.cond(tf.size(value) > 0, images, lambda: none), (None, *each.shape))
 
 
 def _image(tf: Any, feature: Feature, value: Any) -> Any:

@@ -40,7 +40,7 @@ class TensorFlowReader(Reader, tf.train.experimental.PythonState):  # type: igno
             self._pieces, output_signature=tf.TensorSpec((None,), tf.string)
         )
         records = decoded(tf, pieces.flat_map(tf.data.Dataset.from_tensor_slices), features)
-        self._data = prefetched(tf, batched(records, options), options)
+        self._data = prefetched(tf, batched(tf, records, options), options)
         self._error: Exception | None = None
 
     def serialize(self) -> str:

@@ -162,7 +162,7 @@ class ImageHandler(RecordHandler):
         ordered = in_order(toned, self.options.color_order)
         match self.options.standardize:
             case "applied":
-                return {"image": as_seen(standardize(ordered))}
+                return {"image": standardize(as_seen(ordered))}
             case "metadata":
                 mean, deviation = statistics_of(ordered)
                 numbers = {"image_mean": mean, "image_deviation": deviation}

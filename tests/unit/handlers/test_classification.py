@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -241,3 +242,17 @@ def test_what_16_bits_do_not_go_with(config, words):
 def test_numbers_are_in_no_file():
     with pytest.raises(ConfigError, match=r"^image_encoding: .* hold numbers, not a file$"):
         ClassificationHandler({"standardize": "applied", "image_encoding": "png"}, "")
+
+
+def test_a_record_of_float32_is_in_memory_once(tmp_path):
+    """Four times its picture, while it is made and while it is written; one variation at a time."""
+    save(tmp_path / "raw" / "ants" / "a.png", gradient(1200, 1000))
+    config = {"image_size": [1200, 1000], "standardize": "applied", "variations_per_sample": 3}
+    handler = ClassificationHandler(config, str(tmp_path / "raw"))
+    items = list(handler.plan_items("key"))
+    tracemalloc.start()
+    handler.write_shard(items, str(tmp_path / "shard"), "key")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    picture = 1200 * 1000 * 3
+    assert 4 * picture < peak < 6.5 * picture

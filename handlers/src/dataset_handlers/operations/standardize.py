@@ -32,17 +32,21 @@ def statistics_of(pixels: Pixels) -> Statistics:
     Both sums are whole numbers below 2^53, so that no rounding depends on the order of adding.
     """
     count = pixels.size
-    total = int(sum(cv2.sumElems(pixels)))
-    squares = 0
+    total = squares = 0
     for top in range(0, len(pixels), _ROWS_AT_ONCE):
-        squares += int(sum(cv2.sumElems(cv2.LUT(pixels[top : top + _ROWS_AT_ONCE], _SQUARES))))
+        rows = np.ascontiguousarray(pixels[top : top + _ROWS_AT_ONCE])
+        total += int(sum(cv2.sumElems(rows)))
+        squares += int(sum(cv2.sumElems(cv2.LUT(rows, _SQUARES))))
     variance = (count * squares - total * total) / (count * count)
     return Statistics(total / count, max(math.sqrt(variance), 1 / math.sqrt(count)))
 
 
 def standardize(pixels: Pixels) -> Pixels:
-    """Return the picture standardised, float32, same shape."""
+    """Return the picture standardised, float32, same shape; contiguous, whatever was given."""
     mean, deviation = statistics_of(pixels)
     table = ((np.arange(256) - mean) / deviation).astype(np.float32)
-    standardized: Pixels = cv2.LUT(pixels, table)
+    standardized: Pixels = np.empty(pixels.shape, np.float32)
+    for top in range(0, len(pixels), _ROWS_AT_ONCE):
+        rows = np.ascontiguousarray(pixels[top : top + _ROWS_AT_ONCE])
+        standardized[top : top + _ROWS_AT_ONCE] = cv2.LUT(rows, table).reshape(rows.shape)
     return standardized

@@ -16,6 +16,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 Kind = Literal["bytes_list", "float_list", "int64_list"]
 Values = Sequence[Any] | npt.NDArray[np.float32]
+Part = bytes | memoryview
+"""Some bytes of a record; a view of an array's, since a copy would double what it takes."""
 
 _PACKAGE = "dataset_handlers.tensorflow"
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -27,36 +29,41 @@ _LISTS: dict[Kind, bytes] = {"bytes_list": b"\x0a", "float_list": b"\x12", "int6
 
 
 def encode_example(features: Mapping[str, tuple[Kind, Values]]) -> bytes:
-    """Return the serialised Example; equal features give equal bytes, in whatever order.
+    """Return the serialised Example; equal features give equal bytes, in whatever order."""
+    return b"".join(example_parts(features))
+
+
+def example_parts(features: Mapping[str, tuple[Kind, Values]]) -> list[Part]:
+    """Return the serialised Example as what it is made of, one after the other.
 
     Bytes lists and arrays of numbers are framed here, as protobuf's wire format says: going through
     its messages would copy each image three times, and each number of an array. Features are in the
     order of protobuf's deterministic serialisation: of their names, but that a name comes after
-    those that begin with it.
+    those that begin with it. An array of float32 is not copied: don't change it meanwhile.
     """
-    entries: list[bytes] = []
+    entries: list[Part] = []
     for name, (kind, values) in sorted(features.items(), key=_place):
         key = _field(_KEY, [name.encode()])
         value = _field(_VALUE, _field(_LISTS[kind], _list(kind, values)))
         entries += _field(_ENTRY, key + value)
-    return b"".join(_field(_FEATURES, entries))
+    return _field(_FEATURES, entries)
 
 
 def _place(feature: tuple[str, object]) -> bytes:
     return feature[0].encode() + b"\xff"  # which is in no UTF-8
 
 
-def _list(kind: Kind, values: Values) -> list[bytes]:
+def _list(kind: Kind, values: Values) -> list[Part]:
     if kind == "bytes_list":
         return [part for value in values for part in _field(_ENTRY, [value])]
     if kind == "float_list" and isinstance(values, np.ndarray):
-        packed = values.astype("<f4", copy=False).tobytes()
-        return _field(_ENTRY, [packed]) if packed else []
+        packed = np.ascontiguousarray(values, "<f4").view(np.uint8).data
+        return _field(_ENTRY, [packed]) if len(packed) else []
     numbers = _message_class("FloatList" if kind == "float_list" else "Int64List")(value=values)
     return [numbers.SerializeToString()]
 
 
-def _field(tag: bytes, parts: list[bytes]) -> list[bytes]:
+def _field(tag: bytes, parts: list[Part]) -> list[Part]:
     """Return the parts with the tag and length of the field that they are in."""
     size = sum(map(len, parts))
     head = bytearray(tag)

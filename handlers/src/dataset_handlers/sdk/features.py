@@ -118,7 +118,7 @@ class Tensor(Feature):
             if array.min() < limits.min or array.max() > limits.max:
                 raise ValueError(f"out of the range of {self.dtype}")
         if self.dtype == "float32":
-            return array.astype(np.float32).ravel()
+            return np.ascontiguousarray(array, np.float32).reshape(-1)  # perhaps no copy
         return array.astype(np.int64).ravel().tolist()  # protobuf takes no True for a 1
 
     def to_json(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dataset_handlers.sdk.errors import HandlerError
-from dataset_handlers.sdk.example import encode_example
+from dataset_handlers.sdk.example import Part, example_parts
 from dataset_handlers.sdk.features import Feature
 
 Record = Mapping[str, Any]
@@ -17,8 +17,8 @@ def each_record(given: Record | Iterable[Record]) -> Iterable[Record]:
     return [given] if isinstance(given, Mapping) else given
 
 
-def serialise(record: Record, features: Mapping[str, Feature]) -> bytes:
-    """Return the record as a serialised Example.
+def serialise(record: Record, features: Mapping[str, Feature]) -> list[Part]:
+    """Return the parts of the record as a serialised Example.
 
     Raises `HandlerError` if it does not hold exactly the features that were announced.
     """
@@ -30,4 +30,4 @@ def serialise(record: Record, features: Mapping[str, Feature]) -> bytes:
             encoded[name] = (feature.kind, feature.encode(record[name]))
         except (ValueError, TypeError) as error:
             raise HandlerError(f"feature {name} of a record: {error}") from error
-    return encode_example(encoded)
+    return example_parts(encoded)

@@ -52,9 +52,10 @@ def write_shard(
             before = writer.mark()
             try:
                 for record in _records_of(item, maker, content_key):
-                    writer.write(serialise(record, features))
+                    writer.write(*serialise(record, features))
                     if progress:
                         progress(writer.records)
+                    del record  # before the next is made: it may be four times its picture
             except BadItemError as error:
                 if maker.options.on_bad_item == "fail":
                     raise BadItemError(f"{item.key}: {_one_line(error)}") from error

@@ -43,6 +43,13 @@ def test_large_pictures_do_not_overflow():
     assert statistics_of(white) == (255, 1 / 3000)
 
 
+def test_channels_that_come_in_reverse():
+    """The result is in the order that was given, ready to be written as it lies."""
+    turned = standardize(SOME[..., ::-1])
+    assert turned.flags.c_contiguous
+    assert np.array_equal(turned, standardize(SOME)[..., ::-1])
+
+
 def test_nothing_is_changed_in_place():
     pixels = SOME.copy()
     standardize(pixels)

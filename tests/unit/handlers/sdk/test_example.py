@@ -7,7 +7,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_handlers.sdk.example import _message_class, decode_example, encode_example
+from dataset_handlers.sdk.example import (
+    _message_class,
+    decode_example,
+    encode_example,
+    example_parts,
+)
 
 FEATURES = {
     "image": ("bytes_list", [b"\xff\xd8"]),
@@ -32,6 +37,16 @@ def test_an_array_of_numbers_gives_the_bytes_of_their_list(values):
     by_list = encode_example({"numbers": ("float_list", values)})
     array = np.array(values, np.float32)
     assert encode_example({"numbers": ("float_list", array)}) == by_list
+
+
+def test_an_array_of_numbers_is_not_copied():
+    array = np.arange(1000, dtype=np.float32)
+    parts = example_parts({"numbers": ("float_list", array), "more": ("int64_list", [1])})
+    views = [np.asarray(part) for part in parts if isinstance(part, memoryview)]
+    assert [np.shares_memory(view, array) for view in views] == [True]
+    assert b"".join(parts) == encode_example(
+        {"numbers": ("float_list", array.tolist()), "more": ("int64_list", [1])}
+    )
 
 
 def test_the_order_of_features_does_not_matter():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_handlers.sdk import tfrecord
 from dataset_handlers.sdk.tfrecord import TFRecordWriter, first_record, masked_crc
 
 # What tf.io.TFRecordWriter of TensorFlow 2.21 wrote for b"datamill" and b"".
@@ -41,6 +42,42 @@ def test_what_the_disk_takes_in_pieces_is_whole(tmp_path, monkeypatch):
         writer.write(b"datamill")
         writer.write(b"")
     assert path.read_bytes() == BY_TENSORFLOW
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    parts=st.lists(st.binary(max_size=9), max_size=8),
+    most=st.integers(1, 4),
+    short=st.integers(1, 30),
+)
+def test_parts_are_written_as_one_record(parts, most, short, tmp_path_factory):
+    """Whatever the disk takes at once; views as well as bytes."""
+    folder = tmp_path_factory.mktemp("shard")
+    with TFRecordWriter(folder / "whole") as writer:
+        writer.write(b"".join(parts))
+    writev = os.writev
+
+    def writes_less(file, parts):
+        return writev(file, [b"".join(parts)[:short]])
+
+    views = [memoryview(bytearray(part)) for part in parts]
+    for given_parts in (parts, views):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tfrecord, "_PARTS_AT_ONCE", most)
+            patch.setattr(os, "writev", writes_less)
+            with TFRecordWriter(folder / "parts") as writer:
+                writer.write(*given_parts)
+        assert (folder / "parts").read_bytes() == (folder / "whole").read_bytes()
+        assert writer.size_bytes == (folder / "whole").stat().st_size
+        assert writer.records == 1
+
+
+def test_a_record_of_more_parts_than_linux_writes_at_once(tmp_path):
+    parts = [b"%d" % number for number in range(3000)]
+    for name, given_parts in (("parts", parts), ("whole", [b"".join(parts)])):
+        with TFRecordWriter(tmp_path / name) as writer:
+            writer.write(*given_parts)
+    assert (tmp_path / "parts").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
 def test_a_full_disk_is_an_error(tmp_path):
