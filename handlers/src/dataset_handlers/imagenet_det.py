@@ -36,7 +36,8 @@ from dataset_handlers.labels import (
 )
 from dataset_handlers.marked_pictures import Pair, pairs
 from dataset_handlers.operations.arrays import Boxes, Pixels, Size
-from dataset_handlers.operations.boxes import as_shares, clipped_boxes, moved_boxes
+from dataset_handlers.operations.boxes import areas, as_shares, clipped_boxes, moved_boxes
+from dataset_handlers.operations.sizing import Sizing
 from dataset_handlers.sdk.errors import BadItemError, NoSourceItemsError
 from dataset_handlers.sdk.features import Box, Feature
 from dataset_handlers.sdk.options import BaseOptions
@@ -134,7 +135,7 @@ class ImagenetDetHandler(ImageHandler):
                 "annotation does not say a size"
             )
         boxes = np.array([box or [0, 0, height, width]], np.float64)
-        return _Marked(self.sized(decoded), moved_boxes(boxes, self.sizing(decoded.size).move))
+        return _Marked(self.sized(decoded), _framed(boxes, self.sizing(decoded.size)))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -216,6 +217,17 @@ class ImagenetDetHandler(ImageHandler):
             "size": listed.size,
         }
         return SourceItem(listed.key, {"image": listed.key}, meta)
+
+
+def _framed(boxes: Boxes, sizing: Sizing) -> Boxes:
+    """Return what of the boxes is shown: what was cut off is not to come back by a rotation.
+
+    Of one that was cut off whole a point is left, which has no area however it is turned.
+    """
+    framed = clipped_boxes(moved_boxes(boxes, sizing.move), sizing.size)
+    gone = areas(framed) == 0
+    framed[gone, 2:] = framed[gone, :2]
+    return framed
 
 
 def _many(files: list[str], what: str) -> str:
