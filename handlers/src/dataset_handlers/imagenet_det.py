@@ -13,6 +13,10 @@ has an object without a name or a box, numbers that are none or in the wrong ord
 of which has an area; one that says another size than its picture has (upright); one that says no
 size, and has its box reach outside. A box that does so is clipped otherwise. ImageNet's pictures in
 `ILSVRC2013_train_extra0` to `10` have no annotations, since they show nothing of its categories.
+
+Annotations are taken as of the upright picture, as it is seen. Of a picture that its EXIF
+orientation turns on its side, an annotation made without it tells the other size, and is bad;
+where the size stays what it is (upside down, mirrored, square) the difference can't be told.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from dataset_handlers.companions import check_annotated_size
 from dataset_handlers.deciding_object import deciding_object
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.imagenet_det_options import ImagenetDetOptions
@@ -127,8 +132,8 @@ class ImagenetDetHandler(ImageHandler):
         decoded = self.color(item, "image", alone=True)
         height, width = decoded.size
         told, box = item.meta["size"], item.meta["box"]
-        if told and told != [height, width]:
-            raise BadItemError(f"the annotation is of an image of {told}, it is {[height, width]}")
+        if told:
+            check_annotated_size(tuple(told), decoded)
         if box and not told and (box[2] > height or box[3] > width):
             raise BadItemError(
                 f"the box {box} reaches outside the image, which is {[height, width]}, and the "

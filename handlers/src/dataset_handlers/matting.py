@@ -15,9 +15,9 @@ alpha is 0 leave no rim: next to the object they get its colours before anything
 
 Alpha is taken as grey, 0 to 255, whatever the file's channels are; a foreground's own transparency
 is not looked at. Bad items are a foreground or alpha without its partner, an alpha of another size
-than its foreground (both upright), an alpha that is 0 everywhere, an empty file in `bg`, and a
-foreground that got a background which can't be decoded: the reason names it. The next one would do
-as well, but then nobody would ever hear of the broken file.
+than its foreground (both upright), an alpha that is 0 everywhere or has no values but 0 and 1, an
+empty file in `bg`, and a foreground that got a background which can't be decoded: the reason names
+it. The next one would do as well, but then nobody would ever hear of the broken file.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, field_validator
 
+from dataset_handlers.companions import check_levels, check_size
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Pixels, Size
@@ -183,12 +184,10 @@ class MattingHandler(ImageHandler):
         max_pixels = self.options.max_pixels
         foreground = self.decoded(item, "foreground", lambda data: decode_opaque(data, max_pixels))
         alpha = self.grey(item, "alpha")
-        if alpha.size != foreground.size:
-            raise BadItemError(
-                f"the alpha is {list(alpha.size)}, its foreground {list(foreground.size)}"
-            )
+        check_size(alpha, foreground, "alpha", "foreground")
         if not alpha.pixels.any():
             raise BadItemError("the alpha is 0 everywhere: there is no foreground")
+        check_levels(alpha.pixels, "alpha")
         place = self.sizing(alpha.size)
         surround(foreground.pixels, alpha.pixels, self._reach(place), spare=True)
         # Alpha has soft edges, so it is resized as pictures are; bars of `fit` have none of it.

@@ -222,7 +222,7 @@ def draw_gradient_background(folder: Path) -> None:
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_the_background_is_shown_so_large(raw, scale):
     draw_gradient_background(raw)
-    save(raw / "alpha" / "one.png", np.eye(64, 96, dtype=np.uint8))
+    save(raw / "alpha" / "one.png", 2 * np.eye(64, 96, dtype=np.uint8))
     config = {
         "image_size": [64, 64],
         "background_scale": [scale, scale],

@@ -10,8 +10,8 @@ from PIL import ExifTags, Image
 from dataset_handlers.operations.arrays import Pixels
 
 UPRIGHT = 1
-KEEPS_SIDES = frozenset({1, 2, 3, 4})
-"""Orientations that leave width and height what they are."""
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""Orientations that exchange width and height."""
 
 # What makes an image of each orientation upright. Source: Exif 2.32 (CIPA DC-008), tag 274.
 _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
