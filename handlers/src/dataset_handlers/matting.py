@@ -1,9 +1,9 @@
 """Matting: objects with their alpha, put on other backgrounds.
 
-`fg/<name>.png`, `alpha/<name>.png` and `bg/*.jpg`. Sources of the layout and of what is done with
-it: N. Xu et al., "Deep Image Matting", CVPR 2017, 4.1 and 4.2, which puts each foreground on many
-backgrounds; C. Rhemann et al., "A Perceptually Motivated Online Benchmark for Image Matting", CVPR
-2009 (alphamatting.com).
+`fg/<name>.png`, `alpha/<name>.png` and `bg/*.jpg`; backgrounds may have any other format of images.
+Sources of the layout and of what is done with it: N. Xu et al., "Deep Image Matting", CVPR 2017,
+4.1 and 4.2, which puts each foreground on many backgrounds; C. Rhemann et al., "A Perceptually
+Motivated Online Benchmark for Image Matting", CVPR 2009 (alphamatting.com).
 
 A record is one composite: `variations_per_sample` says how many a foreground gets, each with
 another background, as long as there are enough. Which ones depends on the item's key, `seed` and
@@ -56,7 +56,13 @@ from dataset_handlers.sdk.option_types import Size as SizeOption
 from dataset_handlers.sdk.options import BaseOptions
 from dataset_handlers.sdk.plan import random_numbers
 from dataset_handlers.sdk.source import SourceItem
-from dataset_handlers.sdk.source_files import NOT_UTF8, is_portable, portable, visible_files
+from dataset_handlers.sdk.source_files import (
+    IMAGE_SUFFIXES,
+    NOT_UTF8,
+    is_portable,
+    portable,
+    visible_files,
+)
 from dataset_handlers.tone import randomly_colored
 
 FOREGROUNDS, ALPHAS, BACKGROUNDS = "fg", "alpha", "bg"
@@ -80,7 +86,7 @@ class MattingOptions(ImageOptions):
         min_length=1,
     )
     image_size: SizeOption | None = option((320, 320), f"null or {SIZE_ALLOWED}")
-    resize_mode: ResizeMode = option("fill", 'one of "stretch", "fit", "fill"')
+    resize_mode: ResizeMode = option("fill", 'one of "stretch", "fit", "fill", "crop_or_pad"')
 
     trimap_width: _Width | tuple[_Width, _Width] = option(
         10, f"an integer from 0 to {_WIDEST_TRIMAP}, or two such, [least, most]"
@@ -138,7 +144,7 @@ class MattingHandler(ImageHandler):
                 yield SourceItem.bad(key, problem)
             elif not backgrounds:
                 raise NoSourceItemsError(
-                    f"{self.base_path / BACKGROUNDS} holds no background *.jpg that can be used"
+                    f"{self.base_path / BACKGROUNDS} holds no background image that can be used"
                 )
             else:
                 alpha = f"{ALPHAS}/{alphas[stem][0]}"
@@ -203,7 +209,7 @@ class MattingHandler(ImageHandler):
     def _list_backgrounds(self) -> tuple[list[str], list[SourceItem]]:
         usable, bad = [], []
         folder = self.base_path / BACKGROUNDS
-        for name in visible_files(folder, {".jpg", ".jpeg"}):
+        for name in visible_files(folder, IMAGE_SUFFIXES):
             path = f"{BACKGROUNDS}/{portable(name)}"
             if not is_portable(name):
                 bad.append(SourceItem.bad(path, NOT_UTF8))

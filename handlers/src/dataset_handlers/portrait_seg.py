@@ -62,6 +62,8 @@ class PortraitSegOptions(ImageOptions):
         size = info.data.get("image_size")
         if square and size and size[0] != size[1]:
             raise impossible(f"image_size is {list(size)}, no square: one of the two has to change")
+        if square and info.data.get("resize_mode") == "crop_or_pad":
+            raise impossible('the square is always resized: resize_mode "crop_or_pad" needs it off')
         return square
 
     @field_validator("margin")
