@@ -3,8 +3,8 @@
 A class is a folder with at least one image file (JPEG, PNG, TIFF, BMP, GIF, WebP); its label is its
 position among the sorted names. Files in deeper folders are not looked at.
 
-Labels are handed on in a file with a name per line. A folder whose name such a file can't hold, with
-a line break in it or blanks at an end, is no class, and all its images are bad items.
+Labels are handed on in a file with a name per line. A folder whose name such a file can't hold,
+with a line break in it or blanks at an end, is no class, and all its images are bad items.
 """
 
 from __future__ import annotations
