@@ -1,3 +1,4 @@
+import warnings
 from io import BytesIO
 
 import numpy as np
@@ -72,6 +73,21 @@ def test_no_exif_and_malformed_exif():
     assert orientation_of(Image.open(file)) == 1
     Image.new("RGB", (3, 2)).save(file, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff nothing")
     assert orientation_of(Image.open(file)) == 1
+
+
+def test_exif_that_is_cut_off_anywhere():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = exif.tobytes()
+    for length in range(len(whole)):
+        file = BytesIO()
+        # With a resolution Pillow does not look for one in EXIF, and has not read it before.
+        Image.new("RGB", (3, 2)).save(file, "JPEG", exif=whole[:length], dpi=(72, 72))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(file)
+        assert orientation_of(image) in (1, 6)
+    assert orientation_of(written(6)) == 6
 
 
 def test_another_orientation_changes_nothing():
