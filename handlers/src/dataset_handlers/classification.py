@@ -2,10 +2,14 @@
 
 A class is a folder with at least one image file (JPEG, PNG, TIFF, BMP, GIF, WebP); its label is its
 position among the sorted names. Files in deeper folders are not looked at.
+
+Labels are handed on in a file with a name per line. A folder whose name such a file can't hold,
+with a line break in it or blanks at an end, is no class, and all its images are bad items.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -17,6 +21,7 @@ from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.labels import (
     classes_in,
+    is_label_name,
     label_features,
     label_values,
     numbered_label_features,
@@ -42,6 +47,9 @@ _FOR_EIGHT_BITS = (
     "rotate_degrees", "exposure", "brightness", "contrast", "saturation", "hue_degrees", "gamma",
     "blur_sigma", "noise_sigma", "recompress_quality",
 )  # fmt: skip
+
+
+_NO_CLASS = "can't be the name of a class: it has a line break, or blanks at an end"
 
 
 class ClassificationOptions(ImageOptions):
@@ -98,12 +106,15 @@ class ClassificationHandler(ImageHandler):
     def source_items(self) -> Iterator[SourceItem]:
         """Yield every image file of every class."""
         for folder in visible_folders(self.base_path):
+            is_class = is_label_name(folder)
             for file in unsorted_files(self.base_path / folder, IMAGE_SUFFIXES):
                 path = f"{folder}/{file}"
-                if is_portable(path):
-                    yield SourceItem(path, {"image": path}, {"class": folder})
-                else:
+                if not is_portable(path):
                     yield SourceItem.bad(portable(path), NOT_UTF8)
+                elif not is_class:
+                    yield SourceItem.bad(path, f"{_shown(folder)}, its folder, {_NO_CLASS}")
+                else:
+                    yield SourceItem(path, {"image": path}, {"class": folder})
 
     def features(self) -> dict[str, Feature]:
         """`image`: JPEG or PNG. `label`: int64. `one_hot`: float32 `[classes]`."""
@@ -152,8 +163,13 @@ class ClassificationHandler(ImageHandler):
         folders = tuple(
             name
             for name in visible_folders(self.base_path)
-            if holds_files(self.base_path / name, IMAGE_SUFFIXES)
+            if is_label_name(name) and holds_files(self.base_path / name, IMAGE_SUFFIXES)
         )
         if not folders:
             raise self.no_source_items()
         return folders
+
+
+def _shown(name: str) -> str:
+    """Return a name as it can stand in a line, with its blanks and line breaks to be seen."""
+    return json.dumps(name, ensure_ascii=False)

@@ -5,8 +5,9 @@
 
 Masks: 8-bit grey, 1-bit and colour files are all taken as grey, 0 to 255; soft edges stay as they
 are. Bad items are a picture or mask without its partner, a mask of another size than its picture
-(both upright), and a mask without any salient pixel: in this data set every picture shows a salient
-object, so an empty mask is an annotation that went wrong. What a crop shows may well be empty.
+(both upright), and a mask without any salient pixel, from 128 on: in this data set every picture
+shows a salient object, so such a mask is an annotation that went wrong, or one of 0 and 1, which
+would be read as black. What a crop shows may well be empty.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from dataset_handlers.companions import check_levels, check_size
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Pixels
@@ -29,6 +31,7 @@ from dataset_handlers.sdk.source import SourceItem
 from dataset_handlers.sdk.source_files import NOT_UTF8, is_portable, portable, visible_files
 
 IMAGES, MASKS = "DUTS-TR-Image", "DUTS-TR-Mask"
+_SALIENT = 128
 
 
 class DutsOptions(ImageOptions):
@@ -88,10 +91,10 @@ class DutsHandler(ImageHandler):
 
     def _load(self, item: SourceItem) -> _Pair:
         image, mask = self.color(item, "image"), self.grey(item, "mask")
-        if mask.size != image.size:
-            raise BadItemError(f"the mask is {list(mask.size)}, its image {list(image.size)}")
-        if not mask.pixels.any():
-            raise BadItemError("the mask has no salient pixel")
+        check_size(mask, image, "mask")
+        check_levels(mask.pixels, "mask")
+        if mask.pixels.max() < _SALIENT:
+            raise BadItemError(f"the mask has no salient pixel: none reaches {_SALIENT} of 255")
         return _Pair(self.sized(image), self.sized(mask, mask=True))
 
 
@@ -100,7 +103,9 @@ def _item(image: str, stem: str, masks: list[str]) -> SourceItem:
     if not masks:
         return SourceItem.bad(key, f"an image without its mask {MASKS}/{portable(stem)}.png")
     if len(masks) > 1:
-        return SourceItem.bad(key, f"an image with {len(masks)} masks: {', '.join(masks)}")
+        return SourceItem.bad(
+            key, f"an image with {len(masks)} masks: {', '.join(map(portable, masks))}"
+        )
     if not is_portable(image):
         return SourceItem.bad(key, NOT_UTF8)
     return SourceItem(key, {"image": key, "mask": f"{MASKS}/{masks[0]}"})

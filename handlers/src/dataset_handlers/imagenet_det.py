@@ -13,6 +13,10 @@ has an object without a name or a box, numbers that are none or in the wrong ord
 of which has an area; one that says another size than its picture has (upright); one that says no
 size, and has its box reach outside. A box that does so is clipped otherwise. ImageNet's pictures in
 `ILSVRC2013_train_extra0` to `10` have no annotations, since they show nothing of its categories.
+
+Annotations are taken as of the upright picture, as it is seen. Of a picture that its EXIF
+orientation turns on its side, an annotation made without it tells the other size, and is bad;
+where the size stays what it is (upside down, mirrored, square) the difference can't be told.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from dataset_handlers.companions import check_annotated_size
 from dataset_handlers.deciding_object import deciding_object
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.imagenet_det_options import ImagenetDetOptions
@@ -36,7 +41,8 @@ from dataset_handlers.labels import (
 )
 from dataset_handlers.marked_pictures import Pair, pairs
 from dataset_handlers.operations.arrays import Boxes, Pixels, Size
-from dataset_handlers.operations.boxes import as_shares, clipped_boxes, moved_boxes
+from dataset_handlers.operations.boxes import areas, as_shares, clipped_boxes, moved_boxes
+from dataset_handlers.operations.sizing import Sizing
 from dataset_handlers.sdk.errors import BadItemError, NoSourceItemsError
 from dataset_handlers.sdk.features import Box, Feature
 from dataset_handlers.sdk.options import BaseOptions
@@ -126,15 +132,15 @@ class ImagenetDetHandler(ImageHandler):
         decoded = self.color(item, "image", alone=True)
         height, width = decoded.size
         told, box = item.meta["size"], item.meta["box"]
-        if told and told != [height, width]:
-            raise BadItemError(f"the annotation is of an image of {told}, it is {[height, width]}")
+        if told:
+            check_annotated_size(tuple(told), decoded)
         if box and not told and (box[2] > height or box[3] > width):
             raise BadItemError(
                 f"the box {box} reaches outside the image, which is {[height, width]}, and the "
                 "annotation does not say a size"
             )
         boxes = np.array([box or [0, 0, height, width]], np.float64)
-        return _Marked(self.sized(decoded), moved_boxes(boxes, self.sizing(decoded.size).move))
+        return _Marked(self.sized(decoded), _framed(boxes, self.sizing(decoded.size)))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -216,6 +222,17 @@ class ImagenetDetHandler(ImageHandler):
             "size": listed.size,
         }
         return SourceItem(listed.key, {"image": listed.key}, meta)
+
+
+def _framed(boxes: Boxes, sizing: Sizing) -> Boxes:
+    """Return what of the boxes is shown: what was cut off is not to come back by a rotation.
+
+    Of one that was cut off whole a point is left, which has no area however it is turned.
+    """
+    framed = clipped_boxes(moved_boxes(boxes, sizing.move), sizing.size)
+    gone = areas(framed) == 0
+    framed[gone, 2:] = framed[gone, :2]
+    return framed
 
 
 def _many(files: list[str], what: str) -> str:

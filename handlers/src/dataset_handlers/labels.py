@@ -13,6 +13,14 @@ from dataset_handlers.sdk.tfrecord import first_record
 _ONE_HOT = "one_hot"
 
 
+def is_label_name(name: str) -> bool:
+    """Whether a file with a name per line gives the name back as it is.
+
+    TensorFlow Datasets reads such files; it drops blanks at both ends of a line.
+    """
+    return name == name.strip() and len(name.splitlines()) == 1
+
+
 def label_features(names: tuple[str, ...]) -> dict[str, Feature]:
     """Return the features of what `label_values` makes; a class's label is its place in `names`."""
     return {"label": ClassLabel(names), _ONE_HOT: Tensor((len(names),), "float32")}

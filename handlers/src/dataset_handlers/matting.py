@@ -1,9 +1,9 @@
 """Matting: objects with their alpha, put on other backgrounds.
 
-`fg/<name>.png`, `alpha/<name>.png` and `bg/*.jpg`. Sources of the layout and of what is done with
-it: N. Xu et al., "Deep Image Matting", CVPR 2017, 4.1 and 4.2, which puts each foreground on many
-backgrounds; C. Rhemann et al., "A Perceptually Motivated Online Benchmark for Image Matting", CVPR
-2009 (alphamatting.com).
+`fg/<name>.png`, `alpha/<name>.png` and `bg/*.jpg`; backgrounds may have any other format of images.
+Sources of the layout and of what is done with it: N. Xu et al., "Deep Image Matting", CVPR 2017,
+4.1 and 4.2, which puts each foreground on many backgrounds; C. Rhemann et al., "A Perceptually
+Motivated Online Benchmark for Image Matting", CVPR 2009 (alphamatting.com).
 
 A record is one composite: `variations_per_sample` says how many a foreground gets, each with
 another background, as long as there are enough. Which ones depends on the item's key, `seed` and
@@ -15,9 +15,9 @@ alpha is 0 leave no rim: next to the object they get its colours before anything
 
 Alpha is taken as grey, 0 to 255, whatever the file's channels are; a foreground's own transparency
 is not looked at. Bad items are a foreground or alpha without its partner, an alpha of another size
-than its foreground (both upright), an alpha that is 0 everywhere, an empty file in `bg`, and a
-foreground that got a background which can't be decoded: the reason names it. The next one would do
-as well, but then nobody would ever hear of the broken file.
+than its foreground (both upright), an alpha that is 0 everywhere or has no values but 0 and 1, an
+empty file in `bg`, and a foreground that got a background which can't be decoded: the reason names
+it. The next one would do as well, but then nobody would ever hear of the broken file.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, field_validator
 
+from dataset_handlers.companions import check_levels, check_size
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Pixels, Size
@@ -55,7 +56,13 @@ from dataset_handlers.sdk.option_types import Size as SizeOption
 from dataset_handlers.sdk.options import BaseOptions
 from dataset_handlers.sdk.plan import random_numbers
 from dataset_handlers.sdk.source import SourceItem
-from dataset_handlers.sdk.source_files import NOT_UTF8, is_portable, portable, visible_files
+from dataset_handlers.sdk.source_files import (
+    IMAGE_SUFFIXES,
+    NOT_UTF8,
+    is_portable,
+    portable,
+    visible_files,
+)
 from dataset_handlers.tone import randomly_colored
 
 FOREGROUNDS, ALPHAS, BACKGROUNDS = "fg", "alpha", "bg"
@@ -79,7 +86,7 @@ class MattingOptions(ImageOptions):
         min_length=1,
     )
     image_size: SizeOption | None = option((320, 320), f"null or {SIZE_ALLOWED}")
-    resize_mode: ResizeMode = option("fill", 'one of "stretch", "fit", "fill"')
+    resize_mode: ResizeMode = option("fill", 'one of "stretch", "fit", "fill", "crop_or_pad"')
 
     trimap_width: _Width | tuple[_Width, _Width] = option(
         10, f"an integer from 0 to {_WIDEST_TRIMAP}, or two such, [least, most]"
@@ -137,7 +144,7 @@ class MattingHandler(ImageHandler):
                 yield SourceItem.bad(key, problem)
             elif not backgrounds:
                 raise NoSourceItemsError(
-                    f"{self.base_path / BACKGROUNDS} holds no background *.jpg that can be used"
+                    f"{self.base_path / BACKGROUNDS} holds no background image that can be used"
                 )
             else:
                 alpha = f"{ALPHAS}/{alphas[stem][0]}"
@@ -183,12 +190,10 @@ class MattingHandler(ImageHandler):
         max_pixels = self.options.max_pixels
         foreground = self.decoded(item, "foreground", lambda data: decode_opaque(data, max_pixels))
         alpha = self.grey(item, "alpha")
-        if alpha.size != foreground.size:
-            raise BadItemError(
-                f"the alpha is {list(alpha.size)}, its foreground {list(foreground.size)}"
-            )
+        check_size(alpha, foreground, "alpha", "foreground")
         if not alpha.pixels.any():
             raise BadItemError("the alpha is 0 everywhere: there is no foreground")
+        check_levels(alpha.pixels, "alpha")
         place = self.sizing(alpha.size)
         surround(foreground.pixels, alpha.pixels, self._reach(place), spare=True)
         # Alpha has soft edges, so it is resized as pictures are; bars of `fit` have none of it.
@@ -204,7 +209,7 @@ class MattingHandler(ImageHandler):
     def _list_backgrounds(self) -> tuple[list[str], list[SourceItem]]:
         usable, bad = [], []
         folder = self.base_path / BACKGROUNDS
-        for name in visible_files(folder, {".jpg", ".jpeg"}):
+        for name in visible_files(folder, IMAGE_SUFFIXES):
             path = f"{BACKGROUNDS}/{portable(name)}"
             if not is_portable(name):
                 bad.append(SourceItem.bad(path, NOT_UTF8))

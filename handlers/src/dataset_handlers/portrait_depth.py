@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import ValidationInfo, field_validator
 
+from dataset_handlers.companions import check_size
 from dataset_handlers.depth_encodings import (
     ENCODINGS,
     Distances,
@@ -165,8 +166,7 @@ class PortraitDepthHandler(ImageHandler):
     def _load(self, item: SourceItem) -> _Pair:
         image = self.color(item, "image")
         depth = self.decoded(item, "depth", lambda data: decode_deep(data, self.options.max_pixels))
-        if depth.size != image.size:
-            raise BadItemError(f"the depth map is {list(depth.size)}, its image {list(image.size)}")
+        check_size(depth, image, "depth map")
         codes = depth.pixels
         encoding, bits = ENCODINGS[item.meta["encoding"]], 8 * codes.itemsize
         if bits not in encoding.bits:

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import ValidationInfo, field_validator
 
+from dataset_handlers.companions import check_size
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Pixels
@@ -61,6 +62,8 @@ class PortraitSegOptions(ImageOptions):
         size = info.data.get("image_size")
         if square and size and size[0] != size[1]:
             raise impossible(f"image_size is {list(size)}, no square: one of the two has to change")
+        if square and info.data.get("resize_mode") == "crop_or_pad":
+            raise impossible('the square is always resized: resize_mode "crop_or_pad" needs it off')
         return square
 
     @field_validator("margin")
@@ -112,8 +115,7 @@ class PortraitSegHandler(ImageHandler):
     def _load(self, item: SourceItem) -> _Pair:
         image = self.color(item, "image", full=self.options.square_crop)
         mask = self.grey(item, "mask")
-        if mask.size != image.size:
-            raise BadItemError(f"the mask is {list(mask.size)}, its image {list(image.size)}")
+        check_size(mask, image, "mask")
         box = mask_box(mask.pixels)
         if box is None:
             raise BadItemError("the mask shows nobody: none of its pixels reaches 128 of 255")

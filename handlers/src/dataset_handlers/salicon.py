@@ -13,8 +13,8 @@ folders mean nothing, and `validation_share` alone decides. The test set (`image
 
 Maps: grey levels stay, and are resized as pictures are, not as masks. `smart_crop` cuts out what
 is looked at most, before all else. Bad items are a picture or map without its partner, several of
-one name, a map of another size than its picture (both upright), and a map that is 0 everywhere:
-nobody looked.
+one name, a map of another size than its picture (both upright), a map that is 0 everywhere: nobody
+looked, and one of 0 and 1, which are no grey levels.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import ValidationInfo, field_validator
 
+from dataset_handlers.companions import check_levels, check_size
 from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Pixels
@@ -151,10 +152,10 @@ class SaliconHandler(ImageHandler):
         ratio = self.options.smart_crop
         image = self.color(item, "image", full=ratio is not None)
         saliency = self.grey(item, "map")
-        if saliency.size != image.size:
-            raise BadItemError(f"the map is {list(saliency.size)}, its image {list(image.size)}")
+        check_size(saliency, image, "map")
         if not saliency.pixels.any():
             raise BadItemError("the map is 0 everywhere: nobody looked")
+        check_levels(saliency.pixels, "map")
         size, picture, levels = image.size, image.pixels, saliency.pixels
         if ratio:
             size = window_size(size, ratio, self.options.smart_crop_share)

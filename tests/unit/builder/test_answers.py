@@ -78,6 +78,19 @@ def test_features_that_would_spoil_an_archive(answer: Any) -> None:
         answers.features(answer)
 
 
+@pytest.mark.parametrize("name", ["a\nb", " a", "a\t", "", " ", "a\r", "a\u2028b", "\n" * 9999])
+def test_labels_that_are_no_lines(name: str) -> None:
+    """The archive has them in a file, a name per line."""
+    with pytest.raises(HandlerFailed, match=r"^feature_spec\(\) returned a label of y, ") as error:
+        answers.features({**SPEC, "labels": {"y": ["good", name]}})
+    assert len(str(error.value)) <= 500 and len(str(error.value).splitlines()) == 1
+
+
+def test_labels_in_any_script() -> None:
+    spec = {**SPEC, "labels": {"y": ["a b", "狐狸 🦊", "0", "a\tb"]}}
+    assert answers.features(spec) == spec
+
+
 @pytest.mark.parametrize("split", ["../x", "é", "", "a" * 65, "a\n"])
 def test_splits_that_no_archive_can_hold(split: str) -> None:
     with pytest.raises(HandlerFailed, match=r"plan_items\(\)"):

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from dataset_handlers.classification import ClassificationHandler
+from dataset_handlers.labels import is_label_name
 from dataset_handlers.operations.encode import encode_jpeg
 from dataset_handlers.sdk import ConfigError, NoSourceItemsError
 from tests.unit.handlers.pictures import gradient, save
@@ -92,6 +93,31 @@ def test_a_folder_that_is_gone_since_the_plan_is_a_bad_item(raw):
     said = ClassificationHandler({}, str(raw)).write_shard(items, str(raw.parent / "s"), "key")
     assert said["skipped"] == [
         {"key": "bees/b.jpg", "reason": "its class bees is not in the raw data any more"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", [" ants", "ants ", "an\nts", "an\rts", "an\u2028ts", "\u3000", "\n"]
+)
+def test_a_folder_whose_name_is_no_line_is_no_class(raw, name):
+    save(raw / name / "x.jpg", gradient(9, 9))
+    handler = ClassificationHandler({}, str(raw))
+    assert handler.feature_spec()["labels"] == {"label": ["ants", "bees", "cats"]}
+    said = handler.write_shard(list(handler.plan_items("key")), str(raw.parent / "s"), "key")
+    (bad,) = said["skipped"]
+    assert (said["records"], bad["key"]) == (3, f"{name}/x.jpg")
+    assert "its folder, can't be the name of a class: it has a line break" in bad["reason"]
+    assert "\n" not in bad["reason"]
+
+
+@pytest.mark.parametrize("name", ["a b", "é", "狐狸 🦊", "0", "a\tb", "-"])
+def test_names_of_classes_that_tensorflow_datasets_reads_as_they_are(tmp_path, name):
+    assert is_label_name(name)
+    labels = tmp_path / "label.labels.txt"
+    labels.write_text(f"{name}\n", encoding="utf-8")
+    # What tensorflow_datasets.core.features.ClassLabel does.
+    assert [line.strip() for line in labels.read_text("utf-8").split("\n") if line.strip()] == [
+        name
     ]
 
 

@@ -116,7 +116,9 @@ def test_a_mask_of_another_size_is_bad(tmp_path):
 def test_an_empty_mask_is_bad(tmp_path):
     draw_pair(tmp_path / "raw", "one")
     save(tmp_path / "raw" / "DUTS-TR-Mask" / "one.png", np.zeros((60, 90), np.uint8))
-    assert skipped_reason(tmp_path / "raw") == "the mask has no salient pixel"
+    assert skipped_reason(tmp_path / "raw") == (
+        "the mask has no salient pixel: none reaches 128 of 255"
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,20 @@ def test_two_masks_are_bad(tmp_path):
     draw_pair(tmp_path / "raw", "one")
     save(tmp_path / "raw" / "DUTS-TR-Mask" / "one.PNG", np.ones((60, 90), np.uint8))
     assert skipped_reason(tmp_path / "raw") == "an image with 2 masks: one.PNG, one.png"
+
+
+def test_two_masks_whose_names_are_not_utf8_are_told(tmp_path):
+    folder = tmp_path / "raw"
+    draw_pair(folder, "one")
+    image, mask = folder / "DUTS-TR-Image" / "one.jpg", folder / "DUTS-TR-Mask" / "one.png"
+    try:
+        for suffix in ("png", "PNG"):
+            mask.with_name(f"\udcff.{suffix}").write_bytes(mask.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    mask.unlink()
+    image.rename(image.with_name("\udcff.jpg"))
+    assert skipped_reason(folder) == "an image with 2 masks: \\xff.PNG, \\xff.png"
 
 
 def test_a_picture_smaller_than_its_crop_is_bad(tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_handlers.imagenet_det import ImagenetDetHandler
+from dataset_handlers.operations.geometry import Geometry
 from dataset_handlers.sdk import ConfigError, NoSourceItemsError, SourceReadError
 from dataset_handlers.voc_annotation import MAX_ANNOTATION_BYTES
 from tests.unit.handlers.pictures import save
@@ -224,6 +225,50 @@ def test_a_box_stays_around_its_object(data, tmp_path_factory):
     ).all()
     if not turned:
         assert np.abs(found - around).max() <= 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_box_that_the_frame_cuts_is_not_more_when_it_is_turned(data, tmp_path_factory):
+    """No larger than what is shown of the object before the turn, turned."""
+    size = data.draw(st.sampled_from([(60, 180), (180, 60), (100, 120)]))
+    top, left = (data.draw(st.integers(0, side - 20)) for side in size)
+    box = (top, left, *(data.draw(st.integers(start + 20, side)) for start, side in
+                        zip((top, left), size, strict=True)))  # fmt: skip
+    config = {
+        "image_size": [64, 64],
+        "resize_mode": data.draw(st.sampled_from(["fill", "crop_or_pad"])),
+        "jpeg_quality": 100,
+        "seed": data.draw(st.integers(0, 99)),
+    }
+    raw = tmp_path_factory.mktemp("cut") / "raw"
+    draw_object(raw, "one", "thing", box, size)
+    (still,) = build(raw, config)[0].values()
+    with pytest.MonkeyPatch.context() as patch:
+        used: list[Geometry] = []
+        draw = ImagenetDetHandler.geometry
+        patch.setattr(
+            ImagenetDetHandler, "geometry", lambda *args: used.append(draw(*args)) or used[-1]
+        )
+        (turned,) = build(raw, {**config, "rotate_degrees": 60})[0].values()
+    found = np.multiply(turned["box"], 64)
+    picture = pixels_of(still["image"][0]).astype(int)
+    down, across = np.nonzero((picture[..., 0] > picture[..., 2] + 40) & (picture[..., 0] > 90))
+    if not len(down):
+        assert min(found[2] - found[0], found[3] - found[1]) < 4
+        return
+    rows, columns = (down.min(), down.max() + 1), (across.min(), across.max() + 1)
+    corners = used[0].move(np.array([[y, x] for y in rows for x in columns], float))
+    most = np.clip([*corners.min(axis=0), *corners.max(axis=0)], 0, 64)
+    assert (np.abs(found - most) <= 4).all()
+
+
+def test_an_object_that_the_frame_leaves_out_has_an_empty_box_however_it_is_turned(tmp_path):
+    draw_object(tmp_path / "raw", "one", "thing", (0, 0, 60, 30), (60, 180))
+    config = {"image_size": [60, 60], "resize_mode": "fill", "rotate_degrees": 45}
+    records, _ = build(tmp_path / "raw", config)
+    box = records["one.JPEG"]["box"]
+    assert (box[2] - box[0], box[3] - box[1]) == (0, 0)
 
 
 def test_an_object_that_a_crop_leaves_out_has_an_empty_box(tmp_path):

@@ -222,7 +222,7 @@ def draw_gradient_background(folder: Path) -> None:
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_the_background_is_shown_so_large(raw, scale):
     draw_gradient_background(raw)
-    save(raw / "alpha" / "one.png", np.eye(64, 96, dtype=np.uint8))
+    save(raw / "alpha" / "one.png", 2 * np.eye(64, 96, dtype=np.uint8))
     config = {
         "image_size": [64, 64],
         "background_scale": [scale, scale],
@@ -345,10 +345,19 @@ def test_an_empty_background_is_bad_and_is_not_taken(raw):
     assert {bad["reason"] for bad in skipped} == {"a background that is an empty file"}
 
 
+def test_backgrounds_of_any_kind(raw):
+    for number, suffix in enumerate(("png", "tif", "webp", "BMP")):
+        save(raw / "bg" / f"{number}.{suffix}", np.full((80, 100, 3), COLOURS[number], np.uint8))
+        (raw / "bg" / f"{number}.jpg").unlink()
+    (raw / "bg" / "notes.txt").write_text("no background")
+    records, skipped = build(raw, {"variations_per_sample": 5})
+    assert ({shown_background(record) for record in records}, skipped) == (set(range(5)), [])
+
+
 def test_without_backgrounds_nothing_can_be_made(raw):
     for path in (raw / "bg").iterdir():
         path.unlink()
-    with pytest.raises(NoSourceItemsError, match=r"bg holds no background \*\.jpg"):
+    with pytest.raises(NoSourceItemsError, match=r"bg holds no background image"):
         build(raw, {})
 
 
@@ -370,6 +379,10 @@ def test_an_empty_folder(tmp_path):
             {"trimap_width": 201},
             "trimap_width: 201 is not allowed: an integer from 0 to 200, or two such, "
             "[least, most]",
+        ),
+        (
+            {"resize_mode": "crop"},
+            'resize_mode: "crop" is not allowed: one of "stretch", "fit", "fill", "crop_or_pad"',
         ),
         (
             {"background_scale": [0.5, 2]},

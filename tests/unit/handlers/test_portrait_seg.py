@@ -263,6 +263,11 @@ def test_nothing_to_read(tmp_path):
             {"square_crop": False, "margin": 0.2},
             "margin: 0.2 is not allowed: it is the margin of square_crop, which is off",
         ),
+        (
+            {"resize_mode": "crop_or_pad"},
+            "square_crop: true is not allowed: the square is always resized: "
+            'resize_mode "crop_or_pad" needs it off',
+        ),
         ({"margin": -0.1}, "margin: -0.1 is not allowed: a number from 0 to 10, with square_crop"),
         ({"square_crop": 1}, "square_crop: 1 is not allowed: true or false"),
         ({"input_attributes": ["alpha"]}, 'input_attributes: ["alpha"] is not allowed: a list of'),
@@ -272,6 +277,13 @@ def test_options_that_are_refused(config, message):
     with pytest.raises(ConfigError) as caught:
         PortraitSegHandler(config, "")
     assert str(caught.value).startswith(message)
+
+
+def test_every_pixel_is_kept_without_the_square(tmp_path):
+    mask = draw_portrait(tmp_path / "raw", "one")
+    config = {"square_crop": False, "resize_mode": "crop_or_pad", "image_size": [100, 200]}
+    (record,), _ = build(tmp_path / "raw", config)
+    assert np.array_equal(record["mask"], np.pad(mask[10:110], ((0, 0), (20, 20))))
 
 
 def test_features_follow_the_options():

@@ -128,7 +128,17 @@ def features(answer: Any) -> dict[str, Any] | None:
         raise _wrong("feature_spec()", text) from error
     if not all(isinstance(each, dict) for each in described):
         raise _wrong("feature_spec()", "a feature that is no object")
+    for feature, names in told["labels"].items():
+        for name in names:
+            if not _is_line(name):
+                said = f"a label of {feature}, {json.dumps(name)}, that is no line of a file"
+                raise _wrong("feature_spec()", f"{said}: no line break, no blanks at its ends")
     return told
+
+
+def _is_line(name: str) -> bool:
+    """Whether who reads a file with a name per line, as TensorFlow Datasets does, gets the name."""
+    return name == name.strip() and len(name.splitlines()) == 1
 
 
 def plan(answer: Any) -> dict[str, dict[str, int]]:

@@ -1,4 +1,9 @@
-"""The order of a picture's channels."""
+"""The order of a picture's channels.
+
+Red first is that of the files: ITU-T T.871 (JFIF), ISO/IEC 15948 (PNG). Blue first is that of
+OpenCV (`cv2.imread`), and so of networks trained with Caffe: Y. Jia et al., "Caffe: Convolutional
+Architecture for Fast Feature Embedding", ACM Multimedia 2014, whose tools read with OpenCV.
+"""
 
 from __future__ import annotations
 

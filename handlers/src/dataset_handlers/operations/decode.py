@@ -27,14 +27,14 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from dataset_handlers.operations.arrays import Pixels, Size
 from dataset_handlers.operations.color_profile import conversion_to_srgb
 from dataset_handlers.operations.file_kind import describe_other_file
 from dataset_handlers.operations.jpeg_header import plain_jpeg_size
 from dataset_handlers.operations.orientation import (
-    KEEPS_SIDES,
+    SIDEWAYS,
     UPRIGHT,
     orientation_of,
     turn_upright,
@@ -76,10 +76,12 @@ _BROKEN = (
 
 
 class Decoded(NamedTuple):
-    """An upright image, and the size that it has in its file."""
+    """An upright image, and the size that it has in its file, upright too."""
 
     pixels: Pixels
     size: Size
+    turned: bool = False
+    """Whether its EXIF orientation says that it lies on its side in the file."""
 
 
 class Reducible(NamedTuple):
@@ -119,7 +121,7 @@ def decode_deep(data: bytes, max_pixels: int) -> Decoded:
     image = _open(data, max_pixels)
     if image.format in ("JPEG", "MPO"):
         color, _ = _decode(data, max_pixels, "RGB", None)
-        return Decoded(color.pixels[..., 2].copy(), color.size)
+        return color._replace(pixels=color.pixels[..., 2].copy())
     if _is_deep_color(image):
         return _decode_deep_color(data, image)
     return _decode_with_pillow(image, "first", None)
@@ -199,7 +201,7 @@ def _decode_jpeg(
     reduction = _REDUCTIONS[_divisor(size, reducible)]
     flags = _FLAGS[mode] | cv2.IMREAD_IGNORE_ORIENTATION | reduction
     pixels = _decode_with_opencv(data, flags, "a broken JPEG")
-    return Decoded(turn_upright(pixels, orientation), size)
+    return Decoded(turn_upright(pixels, orientation), size, orientation in SIDEWAYS)
 
 
 def _decode_with_opencv(data: bytes, flags: int, broken: str) -> Pixels:
@@ -215,7 +217,7 @@ def _decode_with_opencv(data: bytes, flags: int, broken: str) -> Pixels:
 
 
 def _upright(size: Size, orientation: int) -> Size:
-    return size if orientation in KEEPS_SIDES else (size[1], size[0])
+    return (size[1], size[0]) if orientation in SIDEWAYS else size
 
 
 def _divisor(size: Size, reducible: Reducible | None) -> int:
@@ -236,17 +238,26 @@ def _decode_with_pillow(image: Image.Image, mode: Mode, reducible: Reducible | N
         with warnings.catch_warnings(), without_pillow_limit():
             warnings.simplefilter("ignore")
             size = _set_reduction(image, reducible)
+            is_turned_tiff = _is_turned_tiff(image)
             # Before its EXIF is asked for: Pillow loads a PNG for that, and a second load of a
             # broken one succeeds.
             image.load()
             # Pillow turns TIFFs upright itself.
             orientation = UPRIGHT if image.format == "TIFF" else orientation_of(image)
+            turned = orientation in SIDEWAYS or is_turned_tiff
             pixels = _in_bands(image, mode)
             image.close()  # its pixels too: two images at a time are enough
             pixels = turn_upright(pixels, orientation)
     except _BROKEN as error:
         raise BadItemError(f"it can't be decoded ({error})") from error
-    return Decoded(pixels, size or (pixels.shape[0], pixels.shape[1]))
+    return Decoded(pixels, size or (pixels.shape[0], pixels.shape[1]), turned)
+
+
+def _is_turned_tiff(image: Image.Image) -> bool:
+    """Whether it is a TIFF that Pillow will turn: once it is loaded its tags say so no more."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    return image.tag_v2.get(ExifTags.Base.Orientation) in SIDEWAYS
 
 
 def _set_reduction(image: Image.Image, reducible: Reducible | None) -> Size | None:
@@ -268,8 +279,10 @@ def _is_deep_color(image: Image.Image) -> bool:
 
 
 def _decode_deep_color(data: bytes, image: Image.Image) -> Decoded:
+    stored = image.height, image.width
     first = _deep_channels(data, image, cv2.IMREAD_COLOR_BGR)[..., 2].copy()
-    return Decoded(first, (first.shape[0], first.shape[1]))
+    size = first.shape[0], first.shape[1]
+    return Decoded(first, size, size != stored)
 
 
 def decode_deep_channels(data: bytes, max_pixels: int) -> Pixels | None:

@@ -1,4 +1,8 @@
-"""Exchange left and right."""
+"""Exchange left and right.
+
+The reflection in the vertical axis: (x, y) becomes (width - x, y). Source: R. C. Gonzalez and R. E.
+Woods, "Digital Image Processing", 4th edition 2018, 2.6, geometric transformations.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
 from collections.abc import Callable
 
 import cv2
@@ -10,8 +12,8 @@ from PIL import ExifTags, Image
 from dataset_handlers.operations.arrays import Pixels
 
 UPRIGHT = 1
-KEEPS_SIDES = frozenset({1, 2, 3, 4})
-"""Orientations that leave width and height what they are."""
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""Orientations that exchange width and height."""
 
 # What makes an image of each orientation upright. Source: Exif 2.32 (CIPA DC-008), tag 274.
 _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
@@ -24,14 +26,22 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
     8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
 
+# Pillow raises all of these.
+_MALFORMED = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
+    EOFError, struct.error,
+)  # fmt: skip
+
 
 def orientation_of(image: Image.Image) -> int:
     """Return the orientation, 1 to 8; 1 (upright) where none is given or EXIF is malformed."""
     if image.format == "JPEG" and "exif" not in image.info and "xmp" not in image.info:
         return UPRIGHT
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    except _MALFORMED:
         return UPRIGHT
     return orientation if orientation in _TURNS else UPRIGHT
 

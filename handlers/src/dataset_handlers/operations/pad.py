@@ -1,4 +1,9 @@
-"""Put bars around a picture."""
+"""Put bars around a picture.
+
+Padding by a constant, the picture in the middle. Source: R. C. Gonzalez and R. E. Woods, "Digital
+Image Processing", 4th edition 2018, 3.4, zero padding; where the odd pixel goes is as in
+tf.image.resize_with_crop_or_pad.
+"""
 
 from __future__ import annotations
 

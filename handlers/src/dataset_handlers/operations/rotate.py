@@ -3,7 +3,10 @@
 An image that is rotated by θ about its centre covers, of its own frame, all of a centred rectangle
 of the same proportions, smaller by k: width and height of that rectangle, rotated back, have to fit
 into the image, k (w |cos θ| + h |sin θ|) ≤ w and k (w |sin θ| + h |cos θ|) ≤ h. That rectangle is
-enlarged to the whole frame.
+enlarged to the whole frame. It follows from the rotation itself, counter-clockwise with y down:
+x' = x cos θ + y sin θ, y' = y cos θ - x sin θ; each pixel of the result is taken from where the
+inverse of that says. Source: R. C. Gonzalez and R. E. Woods, "Digital Image Processing", 4th
+edition 2018, 2.6, geometric transformations, inverse mapping.
 
 Positions are computed in integers once per image, for the picture and its mask alike:
 cv2.warpAffine gives other pixels on processors without AVX2; cv2.remap with positions in its own
