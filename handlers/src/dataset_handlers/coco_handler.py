@@ -48,7 +48,6 @@ from dataset_handlers.image_handler import ImageHandler
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Boxes, Pixels, Size
 from dataset_handlers.operations.boxes import areas, clipped_boxes
-from dataset_handlers.operations.decode import swaps_sides
 from dataset_handlers.operations.sizing import ResizeMode, Sizing
 from dataset_handlers.sdk.errors import BadItemError, NoSourceItemsError, SourceReadError
 from dataset_handlers.sdk.option_types import SIZE_ALLOWED, RealNumber, option
@@ -169,21 +168,18 @@ class CocoBaseHandler(ImageHandler):
         """Read the picture of an item, and its objects."""
         decoded, size = self.color(item, "image"), tuple(item.meta["size"])
         if decoded.size != size:
-            raise BadItemError(self._other_size(item, decoded.size, size))
+            said = (
+                f"the picture is {list(decoded.size)}, in {item.files['annotations']} {list(size)}"
+            )
+            if decoded.turned and decoded.size == size[::-1]:
+                said += ": it is turned by its EXIF orientation, its annotations are not"
+            raise BadItemError(said)
         objects = list(self.objects(self._annotations(item), decoded.size))
         return CocoPicture(self.sized(decoded), self.sizing(decoded.size), objects)
 
     def objects(self, annotations: Iterator[Mapping[str, Any]], size: Size) -> Iterator[CocoObject]:
         """Yield the objects of a picture of `size`. Raises `BadItemError` where one is broken."""
         return (object_of(annotation, size) for annotation in annotations)
-
-    def _other_size(self, item: SourceItem, size: Size, listed: Size) -> str:
-        said = f"the picture is {list(size)}, in {item.files['annotations']} {list(listed)}"
-        if size == listed[::-1]:
-            data = self.read_source(item.files["image"])
-            if swaps_sides(data, self.options.max_pixels):
-                said += ": it is turned by its EXIF orientation, its annotations are not"
-        return said
 
     def _annotations(self, item: SourceItem) -> Iterator[dict[str, Any]]:
         path, image_id = item.files["annotations"], item.meta["image_id"]

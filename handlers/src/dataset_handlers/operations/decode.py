@@ -127,11 +127,6 @@ def decode_deep(data: bytes, max_pixels: int) -> Decoded:
     return _decode_with_pillow(image, "first", None)
 
 
-def swaps_sides(data: bytes, max_pixels: int) -> bool:
-    """Whether the EXIF orientation makes an image's height its width. Raises `BadItemError`."""
-    return orientation_of(_open(data, max_pixels)) not in KEEPS_SIDES
-
-
 def _decode_in_srgb(
     data: bytes, max_pixels: int, mode: Mode, reducible: Reducible | None
 ) -> Decoded:
