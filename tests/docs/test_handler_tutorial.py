@@ -39,7 +39,7 @@ def test_everything_in_its_order(newcomer: Session) -> None:
     for step in steps(TEXT):
         shown = follow(newcomer, step)
     after, before = (float(number) for number in re.findall(r"by ([\d.]+)", shown))
-    assert after < before / 2, "the last step is a training that learns something"
+    assert after < 0.7 * before, "the last step is a training that learns something"
     newcomer.close()
 
 

@@ -15,7 +15,9 @@ from datamill.broker import Publisher
 from datamill.errors import ServiceUnavailable
 from datamill.request import Request
 from datamill_builder.catalog import schema
+from datamill_builder.handlers.spares import SPARES
 from datamill_producer.rabbitmq import PrivateNode
+from datamill_producer.up.descendants import descendants
 from tests.support import proc
 from tests.support.builder import BuilderProcess, Start
 from tests.support.eventually import eventually
@@ -237,7 +239,7 @@ def test_work_goes_on_and_nothing_grows(
     fault: Fault,
     secs_closing: int,
 ) -> None:
-    shards = secs_closing + 8  # two workers make one in a second
+    workers, shards = 2, secs_closing + 16  # which make one in a second
     write_items(home / "raw", ["sleep 0.5"] * (4 * shards))
     builder = start_builder(home)
     assert builder.process is not None
@@ -245,6 +247,8 @@ def test_work_goes_on_and_nothing_grows(
     trainer = client()
     trainer.wait(trainer.ask("toy"), "shard")
     _close_connections(node, broker_url, 2)  # whatever is opened at need is open by now
+    # So are the processes that wait for another config.
+    eventually(lambda: len(descendants(pid)) >= workers + SPARES)
     before = proc.threads(pid), proc.descriptors(pid)
     done_before = _shards_done(builder)
     fault.injected()

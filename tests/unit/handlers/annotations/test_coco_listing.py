@@ -303,7 +303,7 @@ entries = st.lists(values | st.dictionaries(fields, values), max_size=3)
     )
 )
 def test_any_file_is_listed_or_refused(document, tmp_path_factory):
-    folder = tmp_path_factory.getbasetemp() / "any"
+    folder = tmp_path_factory.getbasetemp() / "any_listing"
     (folder / "annotations").mkdir(parents=True, exist_ok=True)
     (folder / FILE).write_text(json.dumps(document))
     try:
