@@ -144,7 +144,12 @@ def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a small classifier.")
     parser.add_argument("dataset", help="its name, as in digits")
     parser.add_argument("--version", default="1.0.0", help="the handler's version (1.0.0)")
-    parser.add_argument("--config", type=json.loads, default={}, help="the dataset's, as JSON")
+    parser.add_argument(
+        "--config",
+        type=json.loads,
+        default={"validation_share": 0.2},
+        help="the dataset's, as JSON",
+    )
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1, help="of the network's weights")
     parser.add_argument("--name", default="trainer", help="stands in front of each line")
