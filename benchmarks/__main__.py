@@ -11,7 +11,7 @@ import argparse
 import subprocess
 import sys
 
-from benchmarks.measuring import ROUNDS
+from benchmarks.measuring import ROUNDS, CannotMeasure
 from benchmarks.questions import QUESTIONS, RESULTS
 from benchmarks.report import write_report
 
@@ -34,7 +34,11 @@ def main() -> int:
         print(f"-- {name}", flush=True)
         if not _ask(name, arguments.rounds):
             broken.append(name)
-    write_report()
+    try:
+        write_report()
+    except CannotMeasure as error:
+        print(f"no report: {error}", file=sys.stderr)
+        return 1
     for name in broken:
         print(f"{name} gave no answer: see above", file=sys.stderr)
     return 1 if broken else 0

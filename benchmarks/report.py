@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measuring import CannotMeasure
 from benchmarks.questions import QUESTIONS, RESULTS, Question
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -116,7 +117,7 @@ def _draw(answered: Sequence[tuple[Question, list[dict[str, Any]]]]) -> set[str]
     """
     folder = _DOCS / "benchmarks"
     if not _PEERS_PYTHON.exists():
-        return {path.stem for path in folder.glob("*.png")}
+        raise CannotMeasure("plots are drawn with what `make bench-setup` installs: run it first")
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("*.png"):
         stale.unlink()
