@@ -63,12 +63,14 @@ class NotifierProcess:
         self.url = self.log().rsplit("serving at ", 1)[1].split()[0]
         return self
 
-    def launch(self, *arguments: str) -> None:
-        """Start, and return at once."""
+    def launch(
+        self, *arguments: str, python: tuple[str, ...] = ("-m", "datamill_notifier")
+    ) -> None:
+        """Start, and return at once; `python`: what the interpreter runs."""
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "datamill_notifier", *arguments],
+                [sys.executable, *python, *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -61,6 +61,7 @@ def service(
             yield running
         finally:
             close_sessions()
-            builder.stop()
-            notifier.stop()
+            ended = builder.stop(), notifier.stop()
             node.delete_vhost(vhost)
+            print(notifier.log(), builder.log())  # shown where a test has failed
+            assert ended == (0, 0)

@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from datamill.broker.event_consumer import EventConsumer
-from datamill.errors import ServiceUnavailable
+from datamill.errors import DatamillError, ServiceUnavailable
 from datamill.runfile import find_service
 from datamill.settings import Settings
 from datamill_builder.catalog import Catalog
@@ -49,11 +49,16 @@ _LAST_WORDS_SECS = 1.0
 """How long answers that are no downloads may take once the notifier is told to stop."""
 
 
+class ListenerEnded(DatamillError):
+    """What listens to events has ended, and never should have."""
+
+
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until told to stop.
 
-    Raises `BrokerRefused` or `TopologyMismatch` where the broker will never do, and what opening
-    the catalog or the port raises. A broker that is away is waited for meanwhile.
+    Raises `BrokerRefused` or `TopologyMismatch` where the broker will never do, `ListenerEnded`
+    where an error of ours ended the listener, and what opening the catalog or the port raises. A
+    broker that is away is waited for meanwhile.
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="pool"))
@@ -68,6 +73,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await _serve(service, events, listening, stop, settings.stop_grace_secs)
     if events.fatal:
         raise events.fatal
+    if not stop.is_set():
+        raise ListenerEnded("what listens to events has ended by itself: why is logged above")
 
 
 async def _serve(

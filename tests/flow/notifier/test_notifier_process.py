@@ -17,6 +17,7 @@ from datamill_builder.catalog import Catalog, lifecycle
 from datamill_builder.catalog.rows import upsert
 from datamill_builder.catalog.schema import meta
 from datamill_producer.rabbitmq import PrivateNode
+from tests.support.eventually import eventually
 from tests.support.notifier import NotifierProcess
 
 Start = Callable[..., NotifierProcess]
@@ -26,6 +27,11 @@ def ended(process: NotifierProcess, secs: float = 20.0) -> int:
     """The exit code of a notifier that ends by itself."""
     assert process.process is not None
     return process.process.wait(secs)
+
+
+def ended_yet(process: NotifierProcess) -> int | None:
+    assert process.process is not None
+    return process.process.poll()
 
 
 def test_its_address_is_kept_and_told(tmp_path: Path) -> None:
@@ -114,6 +120,26 @@ def test_a_broker_with_other_queues(tmp_path: Path, broker_url: str) -> None:
     assert ended(process) == exits.EX_CONFIG
     assert topology.REQUESTS_QUEUE in process.log()
     assert "Traceback" not in process.log()
+
+
+def test_a_listener_that_ends_by_an_error_of_ours_is_no_good_end(
+    tmp_path: Path, broker_url: str
+) -> None:
+    code = (
+        "from datamill_notifier import cli, listening;"
+        "listening.HubFeeder.feed = lambda self, deliveries: 1 / 0;"
+        "cli.main()"
+    )
+    process = NotifierProcess(tmp_path, broker_url)
+    process.launch(python=("-c", code))
+    eventually(lambda: "serving at" in process.log())
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        channel = connection.channel()
+        while ended_yet(process) is None:  # until it listens, events pass it by
+            channel.basic_publish(topology.EVENTS_EXCHANGE, "dataset.ready.x", b"{}")
+            connection.sleep(0.05)
+    assert ended(process) == exits.EX_FAILED
+    assert "ZeroDivisionError" in process.log() and "has ended by itself" in process.log()
 
 
 def test_a_broker_that_hangs_holds_up_nothing(tmp_path: Path) -> None:

@@ -185,6 +185,18 @@ def test_a_process_killed_while_it_waits_is_dead(opened: HandlerProcess) -> None
         do(opened, "echo", "x" * 1_000_000)
 
 
+def test_the_number_of_a_group_that_is_gone_is_not_used_again(
+    opened: HandlerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(HandlerDied):
+        do(opened, "kills_itself", int(signal.SIGKILL))
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, _number: killed.append(group))
+    assert not opened.alive
+    opened.close()
+    assert killed == [], "a stranger's, by now, may have been killed"
+
+
 @pytest.mark.parametrize("what", ["loops", "sleeps"])
 def test_what_takes_too_long_is_ended(opened: HandlerProcess, what: str) -> None:
     began = time.monotonic()

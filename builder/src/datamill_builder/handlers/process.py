@@ -80,6 +80,7 @@ class HandlerProcess:
         limit = [] if memory_bytes is None else [str(memory_bytes)]
         self._printed: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
         self._stopped = threading.Event()
+        self._gone = False
         self._process = subprocess.Popen(
             # Unbuffered by an option, since `-I` ignores the variable: a killed handler's last
             # words, and what a busy one says, would not come out otherwise.
@@ -102,8 +103,11 @@ class HandlerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
+        """Whether the process runs; what one that does not has left is ended."""
+        if self._process.poll() is None:
+            return True
+        self._end()
+        return False
 
     def call(
         self,
@@ -150,11 +154,14 @@ class HandlerProcess:
         """Kill it, wait until it is gone, and return its exit code."""
         self.kill()
         code = self._process.wait()
+        self._gone = True
         kill_strays(self._workdir)
         return code
 
     def kill(self) -> None:
         """Kill it and whatever it started: no locks, no waiting, for a signal's handler too."""
+        if self._gone:
+            return  # the number of its group may be another's by now
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
