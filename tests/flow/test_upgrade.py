@@ -13,6 +13,7 @@ from tests.support.eventually import eventually
 from tests.support.listener import PlainClient
 from tests.support.notifier import NotifierProcess
 from tests.support.toy import write_items
+from tests.unit.builder.catalog.test_upgrade import way_back
 
 SHARDS = 20
 RECORDS_PER_SHARD = 4
@@ -21,9 +22,8 @@ RECORDS_PER_SHARD = 4
 def as_of_schema_1(catalog: Path) -> None:
     """Make a catalog what schema 1 was."""
     with closing(sqlite3.connect(catalog)) as database:
-        database.execute("ALTER TABLE builds DROP COLUMN scrubbed_at")
-        database.execute("ALTER TABLE builds DROP COLUMN turn")
-        database.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+        for statement in way_back(1):
+            database.execute(statement)
         database.commit()
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """With each new one goes a step in `upgrade.py`, and what the version before wrote as a test."""
 
 metadata = MetaData()
@@ -44,9 +44,10 @@ requests = Table(
     Column("message_id", String(255), nullable=False),
     Column("dataset_id", String(64), nullable=False, index=True),
     Column("accepted_at", Float, nullable=False, index=True),
+    Column("client", String(128)),
     UniqueConstraint("message_id", "dataset_id"),
 )
-"""The log of accepted requests, which replay reads."""
+"""The log of accepted requests, which replay reads. `client`: who asked, where it was said."""
 
 datasets = Table(
     "datasets",
@@ -65,8 +66,10 @@ datasets = Table(
     Column("failed_at", Float),
     Column("created_at", Float, nullable=False),
     Column("asked_at", Float, nullable=False),
+    Column("trace", String(255)),
 )
-"""One row per dataset id. `raw_marks`: by what a change of its raw data shows at a glance."""
+"""One row per dataset id. `raw_marks`: by what a change of its raw data shows at a glance;
+`trace`: the W3C trace context of the request that it is built for."""
 
 builds = Table(
     "builds",
@@ -93,10 +96,12 @@ builds = Table(
     Column("ended_at", Float),
     Column("scrubbed_at", Float),
     Column("turn", BigInteger),
+    Column("pinned_at", Float),
 )
 """One row per content key. `recipe`: all that its shards are made from, as JSON; `scrubbed_at`:
 when somebody last set out to read its archive for no other reason than to see if it is sound;
-`turn`: counts builds as they begin, or begin again."""
+`turn`: counts builds as they begin, or begin again; `pinned_at`: since when it is not to be
+evicted."""
 
 shards = Table(
     "shards",
@@ -143,8 +148,10 @@ outbox = Table(
     Column("routing_key", String(255), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("mandatory", Boolean, nullable=False),
+    Column("headers", Text),
 )
-"""What has to be published, written with the change that it tells of; a row goes when confirmed."""
+"""What has to be published, written with the change that it tells of; a row goes when confirmed.
+`headers`: its AMQP headers as JSON, where it has any."""
 
 environments = Table(
     "environments",
@@ -181,5 +188,58 @@ downloads = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
+    Column("server", String(64)),
 )
-"""Who fetched what, without who."""
+"""Who fetched what, without who. `server`: the notifier that sends it."""
+
+raw_versions = Table(
+    "raw_versions",
+    metadata,
+    Column("folder", String(1024), primary_key=True),
+    Column("version", String(64), primary_key=True),
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("first_seen_at", Float, nullable=False),
+    Column("last_seen_at", Float, nullable=False),
+)
+"""The versions of raw data that were seen, by the digest that goes into content keys."""
+
+builders = Table(
+    "builders",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("workers", Integer, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("stopped_at", Float),
+)
+"""Builders as they last told of themselves. `name`: the owner of tasks."""
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("part", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("labels", String(255), primary_key=True),
+    Column("value", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+"""What parts without an HTTP server count: for `/metrics`. `labels`: a JSON object, sorted."""
+
+hook_calls = Table(
+    "hook_calls",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("hook", String(255), nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("dataset_id", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("due_at", Float, nullable=False),
+    Column("error", Text),
+    Column("created_at", Float, nullable=False),
+)
+"""What hooks have to be told, written with the change that it tells of."""

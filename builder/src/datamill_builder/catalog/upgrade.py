@@ -179,5 +179,21 @@ def _note_scrubbing_and_turns(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE builds ADD COLUMN turn BIGINT"))
 
 
-_STEPS: dict[int, Callable[[Connection], None]] = {2: _note_scrubbing_and_turns}
+def _note_operation(connection: Connection) -> None:
+    for table, column in (
+        ("requests", "client VARCHAR(128)"),
+        ("datasets", "trace VARCHAR(255)"),
+        ("builds", "pinned_at FLOAT"),
+        ("outbox", "headers TEXT"),
+        ("downloads", "server VARCHAR(64)"),
+    ):
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column}"))
+    new = (schema.raw_versions, schema.builders, schema.counters, schema.hook_calls)
+    schema.metadata.create_all(connection, tables=new)
+
+
+_STEPS: dict[int, Callable[[Connection], None]] = {
+    2: _note_scrubbing_and_turns,
+    3: _note_operation,
+}
 """What leads to each version from the one before."""
