@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import cv2
+import numpy as np
 
 from dataset_handlers.operations.arrays import Pixels
 from dataset_handlers.operations.resize import resize
@@ -13,12 +14,13 @@ _LARGEST_DIRECT = 4.0
 _SIGMA_OF_REDUCED = 2.5
 
 
-def blur(pixels: Pixels, sigma: float) -> Pixels:
+def blur(pixels: Pixels, sigma: float, *, spare: bool = False) -> Pixels:
     """Return the picture convolved with a Gaussian of `sigma` pixels; edges are mirrored.
 
     exp(-d^2 / (2 sigma^2)) at the distance d, up to 3 sigma, the sum of all being 1. Above 4 pixels
     that is done to a reduced picture, which is enlarged again: the time would grow with sigma.
-    Raises ValueError if sigma is negative. 0 gives the picture as it is. Source: R. Gonzalez and R.
+    `spare`: the pixels are not needed any more, and take the result. Raises ValueError if sigma
+    is negative. 0 gives the picture as it is. Source: R. Gonzalez and R.
     Woods, "Digital Image Processing", 4th ed. 2018, 3.5; reduced: P. Burt and E. Adelson, "The
     Laplacian Pyramid as a Compact Image Code", 1983.
     """
@@ -27,13 +29,17 @@ def blur(pixels: Pixels, sigma: float) -> Pixels:
     if not sigma:
         return pixels
     if sigma <= _LARGEST_DIRECT:
-        return _convolved(pixels, sigma, sigma)
+        return _convolved(pixels, sigma, sigma, into=pixels if spare else None)
     height, width = pixels.shape[:2]
     divisor = max(2, int(sigma / _SIGMA_OF_REDUCED))
     reduced = resize(pixels, (-(-height // divisor), -(-width // divisor)))
     down, right = height / reduced.shape[0], width / reduced.shape[1]
     blurred = _convolved(reduced, _remaining(sigma, down), _remaining(sigma, right))
-    return resize(blurred, (height, width))
+    enlarged = resize(blurred, (height, width))
+    if not spare:
+        return enlarged
+    np.copyto(pixels, enlarged)  # so that one of the two goes at once
+    return pixels
 
 
 def _remaining(sigma: float, scale: float) -> float:
@@ -45,11 +51,14 @@ def _remaining(sigma: float, scale: float) -> float:
     return math.sqrt(sigma * sigma - scale * scale / 4) / scale
 
 
-def _convolved(pixels: Pixels, sigma_down: float, sigma_right: float) -> Pixels:
+def _convolved(
+    pixels: Pixels, sigma_down: float, sigma_right: float, into: Pixels | None = None
+) -> Pixels:
     blurred: Pixels = cv2.GaussianBlur(
         pixels,
         (0, 0),
         sigma_right,
+        dst=into,
         sigmaY=sigma_down,
         borderType=cv2.BORDER_REFLECT,
         # In fixed point: the same on every processor.
