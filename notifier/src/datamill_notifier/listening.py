@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from datetime import datetime
 
 from datamill.broker import Delivery
 from datamill.broker.event_consumer import EventConsumer
 from datamill.errors import DecodeError
 from datamill.events import decode_event
+from datamill_builder.catalog.counters import Counters
+from datamill_notifier import counted
 from datamill_notifier.hub import Hub, Message
 
 log = logging.getLogger(__name__)
@@ -23,30 +27,43 @@ class HubFeeder:
     thread; the loop lives longer, as a rule.
     """
 
-    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, hub: Hub, loop: asyncio.AbstractEventLoop, counters: Counters | None = None
+    ) -> None:
         self._hub = hub
         self._loop = loop
+        self._counters = counters or Counters()
 
     def feed(self, deliveries: list[Delivery]) -> None:
         """Hand over what arrived; what is no event is left out."""
-        messages = [message for delivery in deliveries if (message := _message(delivery))]
+        messages = [message for delivery in deliveries if (message := self._message(delivery))]
         if messages and not self._loop.is_closed():
             publishing = asyncio.run_coroutine_threadsafe(self._hub.publish(messages), self._loop)
             with suppress(CancelledError):  # the loop has ended
                 publishing.result()
 
+    def _message(self, delivery: Delivery) -> Message | None:
+        try:
+            event = decode_event(delivery.body)
+        except DecodeError as error:
+            log.warning("a message on the events exchange was left out: it %s", error)
+            return None
+        lag_secs = _lag_secs(event.time)
+        if lag_secs is not None:
+            self._counters.observe(counted.EVENT_LAG_SECS, lag_secs)
+        # Bodies go on as they came: a later version's fields are not ours to drop.
+        body = delivery.body.decode()
+        return Message(delivery.message_id or event.time, event.event, event.dataset_id, body)
+
+
+def _lag_secs(told_at: str) -> float | None:
+    """Return how long ago that was; None where it is no time. Clocks may differ: not below 0."""
+    try:
+        return max(0.0, time.time() - datetime.fromisoformat(told_at).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return None
+
 
 def consumer(url: str, feeder: HubFeeder) -> EventConsumer:
     """Return the thread that listens to all events; it is to be started."""
     return EventConsumer(url, "datamill notifier events", feeder.feed)
-
-
-def _message(delivery: Delivery) -> Message | None:
-    try:
-        event = decode_event(delivery.body)
-    except DecodeError as error:
-        log.warning("a message on the events exchange was left out: it %s", error)
-        return None
-    # Bodies go on as they came: a later version's fields are not ours to drop.
-    body = delivery.body.decode()
-    return Message(delivery.message_id or event.time, event.event, event.dataset_id, body)

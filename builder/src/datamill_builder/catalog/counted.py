@@ -15,7 +15,7 @@ REQUEST_OUTCOMES = Counted(
 )
 BUILDS_MERGED = Counted(
     "builds_merged",
-    "Dataset ids that turned out to mean what another one has, or has begun.",
+    "Dataset ids that turned out to mean a build that was there already.",
     "found",
     ("running", "ready"),
 )
