@@ -37,7 +37,10 @@ class PutOff(DatamillError):
 
 
 class Attempts:
-    """Settles claimed tasks; for any thread. `most`: how often one is tried before it fails."""
+    """Settles claimed tasks; for any thread. `most`: how often one is tried before it fails.
+
+    `work_for`: what a piece of work is done in, beside its lease.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class Attempts:
         leases: Leases,
         space: DiskSpace,
         most: int,
-        work_for: Callable[[Claim], AbstractContextManager[None]] = nullcontext,
+        work_for: Callable[[Claim], AbstractContextManager[object]] = nullcontext,
         counters: Counters | None = None,
     ) -> None:
         self._changes = changes

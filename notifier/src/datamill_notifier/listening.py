@@ -36,34 +36,36 @@ class HubFeeder:
 
     def feed(self, deliveries: list[Delivery]) -> None:
         """Hand over what arrived; what is no event is left out."""
-        messages = [message for delivery in deliveries if (message := self._message(delivery))]
-        if messages and not self._loop.is_closed():
-            publishing = asyncio.run_coroutine_threadsafe(self._hub.publish(messages), self._loop)
+        events = [event for delivery in deliveries if (event := _event(delivery))]
+        if events and not self._loop.is_closed():
+            handing = self._hub.publish([message for message, _ in events])
+            publishing = asyncio.run_coroutine_threadsafe(handing, self._loop)
             with suppress(CancelledError):  # the loop has ended
                 publishing.result()
+            for _, told_at in events:
+                self._count_lag(told_at)
 
-    def _message(self, delivery: Delivery) -> Message | None:
+    def _count_lag(self, told_at: str) -> None:
         try:
-            event = decode_event(delivery.body)
-        except DecodeError as error:
-            log.warning("a message on the events exchange was left out: it %s", error)
-            return None
-        lag_secs = _lag_secs(event.time)
-        if lag_secs is not None:
-            self._counters.observe(counted.EVENT_LAG_SECS, lag_secs)
-        # Bodies go on as they came: a later version's fields are not ours to drop.
-        body = delivery.body.decode()
-        return Message(delivery.message_id or event.time, event.event, event.dataset_id, body)
-
-
-def _lag_secs(told_at: str) -> float | None:
-    """Return how long ago that was; None where it is no time. Clocks may differ: not below 0."""
-    try:
-        return max(0.0, time.time() - datetime.fromisoformat(told_at).timestamp())
-    except (ValueError, OverflowError, OSError):
-        return None
+            lag_secs = time.time() - datetime.fromisoformat(told_at).timestamp()
+        except (ValueError, OverflowError, OSError):
+            return  # somebody else's event: its time is none
+        self._counters.observe(counted.EVENT_LAG_SECS, max(0.0, lag_secs))  # clocks may differ
 
 
 def consumer(url: str, feeder: HubFeeder) -> EventConsumer:
     """Return the thread that listens to all events; it is to be started."""
     return EventConsumer(url, "datamill notifier events", feeder.feed)
+
+
+def _event(delivery: Delivery) -> tuple[Message, str] | None:
+    """Return an event, and when it was told."""
+    try:
+        event = decode_event(delivery.body)
+    except DecodeError as error:
+        log.warning("a message on the events exchange was left out: it %s", error)
+        return None
+    # Bodies go on as they came: a later version's fields are not ours to drop.
+    body = delivery.body.decode()
+    message = Message(delivery.message_id or event.time, event.event, event.dataset_id, body)
+    return message, event.time
