@@ -37,10 +37,7 @@ class PutOff(DatamillError):
 
 
 class Attempts:
-    """Settles claimed tasks; for any thread. `most`: how often one is tried before it fails.
-
-    `work_for`: what a piece of work is done in, beside its lease.
-    """
+    """Settles claimed tasks; for any thread. `most`: how often one is tried before it fails."""
 
     def __init__(
         self,
@@ -55,7 +52,8 @@ class Attempts:
         self._leases = leases
         self._space = space
         self._most = most
-        self._work_for = work_for
+        self.work_for = work_for
+        """What a piece of work is done in, beside its lease."""
         self._counters = counters or Counters()
 
     def carry_out(
@@ -69,7 +67,7 @@ class Attempts:
         `on_lost` is called, in another thread, if the lease was given to another owner.
         Raises `CatalogUnavailable` if the builder stops before that can be written.
         """
-        with self._work_for(claim):
+        with self.work_for(claim):
             self._carry_out(claim, work, on_lost)
 
     def _carry_out(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import os
 import socket
 import threading
 import time
 
-from datamill_builder.catalog import Catalog, CatalogUnavailable, builders, counters
+from datamill_builder.catalog import Catalog, CatalogUnavailable, builders, counted, counters
 from datamill_builder.catalog.builders import SEEN_EVERY_SECS, Builder
 from datamill_builder.catalog.counters import Counters
 
@@ -35,6 +36,7 @@ class Heartbeat(threading.Thread):
         self._every_secs = every_secs
         version = importlib.metadata.version("datamill-builder")
         self._builder = Builder(name, socket.gethostname(), workers, version, time.time())
+        self._cpu_secs = 0.0
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -49,6 +51,7 @@ class Heartbeat(threading.Thread):
         self._stopping.set()
 
     def _write(self, *, stopped: bool = False) -> None:
+        self._count_cpu()
         taken = self._counters.take()
         try:
             with self._catalog.write() as change:
@@ -57,3 +60,9 @@ class Heartbeat(threading.Thread):
         except CatalogUnavailable as error:
             self._counters.put_back(taken)
             log.warning("no sign of life could be written: %s", error)
+
+    def _count_cpu(self) -> None:
+        times = os.times()
+        now = times.user + times.system + times.children_user + times.children_system
+        self._counters.add(counted.BUILDER_CPU_SECS, now - self._cpu_secs)
+        self._cpu_secs = now

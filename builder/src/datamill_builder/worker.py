@@ -82,7 +82,8 @@ class ShardWorker:
         finally:
             self._progress.forget(claim.subject, claim.index)
         place.leave()
-        self._claims.make_missing(claim.subject)
+        with self._attempts.work_for(claim):
+            self._claims.make_missing(claim.subject)
 
     def _make(self, claim: Claim, run: _Run) -> None:
         key = claim.subject

@@ -54,6 +54,9 @@ ENVIRONMENT_SECS = Counted(
     buckets=(0.3, 1.0, 3.0, 10.0, 30.0, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE),
 )
 ENVIRONMENT_FAILURES = Counted("environment_failures", "Handler environments that were not made.")
+BUILDER_CPU_SECS = Counted(
+    "builder_cpu_seconds", "Processor time of builders and of what they started and has ended."
+)
 DEAD_LETTERS = Counted("dead_letters", "Messages in the queue of dead letters.", is_level=True)
 
 ALL = (
@@ -69,5 +72,6 @@ ALL = (
     HANDLER_ENDS,
     ENVIRONMENT_SECS,
     ENVIRONMENT_FAILURES,
+    BUILDER_CPU_SECS,
     DEAD_LETTERS,
 )
