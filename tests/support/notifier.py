@@ -108,6 +108,12 @@ class NotifierProcess:
         finally:
             connection.close()
 
+    def numbers(self) -> dict[str, float]:
+        """Return what `/metrics` tells, by names and labels as they are written."""
+        lines = self.ask("/metrics").body.decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
+
     def admin(self, path: str, method: str = "GET", token: str | None = None) -> Answer:
         """Ask for a path of administration, with the home's token."""
         token = token or (self.home / "admin-token").read_text().strip()

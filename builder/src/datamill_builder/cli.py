@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from datamill import exits, logs
+from datamill import exits, logs, tracing
 from datamill.errors import DatamillError, ServiceUnavailable
 from datamill.runfile import find_service
 from datamill.settings import Settings, load_settings
@@ -36,6 +36,7 @@ def serve(**options: object) -> int:
     try:
         settings = load_settings(**options)
         logs.configure(settings, "builder")
+        tracing.set_up("datamill-builder")
         run(settings, _broker_url(settings), stopping)
     except DatamillError as error:
         click.echo(f"datamill builder: {error}", err=True)

@@ -182,6 +182,7 @@ class BrokerSession(Session):
             topology.request_key(request.dataset_name),
             request.encode(),
             tracker.message_id,
+            tracker.trace.headers() if tracker.trace else None,
         )
         try:
             self._publisher.publish(*message)

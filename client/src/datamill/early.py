@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from datamill import tracing
 from datamill.archive import FEATURES
 from datamill.errors import DatamillError, Gone, NotCached, RequestFailed, ServiceUnavailable
 from datamill.events import ShardDone
@@ -264,7 +265,8 @@ def _early_path(dataset: Dataset, shard: ShardDone) -> str:
     """Return the path of a shard's file; out of the archive if it can't be had by itself."""
     source = Source((shard.url,), shard.bytes, shard.sha256)
     try:
-        return str(dataset.cache.obtain_shard(dataset.id, shard.index, source))
+        with tracing.Carrying(dataset.trace):
+            return str(dataset.cache.obtain_shard(dataset.id, shard.index, source))
     except Gone:
         file = _whole(dataset, going_on=dataset.shards_read > 1).shards[shard.index].file
         return str(dataset.folder / file)

@@ -80,7 +80,7 @@ class HttpSession(Session):
         assert tracker.request is not None
         before = fetch_state(self.http_url, tracker.dataset_id)
         watch.requests_before = before.requests if before else None
-        post_request(self.http_url, tracker.request)
+        post_request(self.http_url, tracker.request, tracker.trace)
         watch.posted_at = time.monotonic()
 
     def subscribe(self, pattern: str) -> Subscription:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from datamill.errors import InvalidRequest, ServiceUnavailable, first_line
 from datamill.events import Accepted, Event, Failed, Planned, Progress, Ready, Reason, ShardDone
 from datamill.request import Request
+from datamill.trace_context import TraceContext
 
 TIMEOUT_SECS = 10.0
 
@@ -107,9 +108,9 @@ def fetch_state(http_url: str, dataset_id: str) -> State | None:
         ) from error
 
 
-def post_request(http_url: str, request: Request) -> None:
+def post_request(http_url: str, request: Request, trace: TraceContext | None = None) -> None:
     """Ask for a dataset. Raises `ServiceUnavailable`, or `InvalidRequest` if it is refused."""
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", **(trace.headers() if trace else {})}
     call = urllib.request.Request(
         f"{http_url}/requests", data=request.encode(), headers=headers, method="POST"
     )

@@ -7,6 +7,7 @@ from aiohttp import web
 from datamill.request import MAX_MESSAGE_BYTES
 from datamill_notifier import (
     admin_routes,
+    counted,
     dataset_routes,
     event_routes,
     health_routes,
@@ -15,8 +16,10 @@ from datamill_notifier import (
     request_routes,
 )
 from datamill_notifier.farewell import take_no_more
+from datamill_notifier.following import follow
+from datamill_notifier.metrics import registry_of
 from datamill_notifier.problems import answer_problems
-from datamill_notifier.service import SERVICE, Service
+from datamill_notifier.service import SERVICE, Service, service_of
 
 _HEADERS = {
     "Server": "datamill",
@@ -28,10 +31,11 @@ _HEADERS = {
 def application(service: Service) -> web.Application:
     """Return the application that answers for a service."""
     app = web.Application(
-        middlewares=[answer_problems, take_no_more, admin_routes.ask_for_token],
+        middlewares=[follow, answer_problems, take_no_more, admin_routes.ask_for_token],
         client_max_size=MAX_MESSAGE_BYTES,
     )
     app[SERVICE] = service
+    app[metrics_routes.REGISTRY] = registry_of(service)
     app.add_routes(dataset_routes.routes)  # /datasets…
     app.add_routes(request_routes.routes)  # POST /requests
     app.add_routes(event_routes.routes)  # /events
@@ -40,8 +44,13 @@ def application(service: Service) -> web.Application:
     app.add_routes(page_routes.routes)  # /
     app.add_routes(admin_routes.routes)  # /admin/…
     app.on_response_prepare.append(_add_headers)
+    app.on_response_prepare.append(_count)
     return app
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
+
+
+async def _count(request: web.Request, response: web.StreamResponse) -> None:
+    service_of(request).counters.add(counted.RESPONSES, 1, str(response.status))

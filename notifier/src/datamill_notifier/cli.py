@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from datamill import exits, logs
+from datamill import exits, logs, tracing
 from datamill.errors import DatamillError, first_line
 from datamill.settings import Settings, load_settings
 from datamill_builder.catalog import CatalogTooNew, CatalogUnavailable
@@ -43,6 +43,7 @@ def _run(listen: str | None, public_url: str | None) -> int:
     try:
         settings = load_settings(listen=listen, public_url=public_url)
         logs.configure(settings, "notifier")
+        tracing.set_up("datamill-notifier")
         asyncio.run(_serve_until_signalled(settings))
     except DatamillError as error:
         click.echo(f"datamill notifier: {logs.without_passwords(first_line(error))}", err=True)

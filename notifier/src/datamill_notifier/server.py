@@ -22,6 +22,7 @@ from datamill.errors import DatamillError, ServiceUnavailable
 from datamill.runfile import find_service
 from datamill.settings import Settings
 from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.catalog.rows import upsert
 from datamill_builder.catalog.schema import meta
 from datamill_builder.store import Store
@@ -68,8 +69,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         url = public_url(settings, listening)
         await asyncio.to_thread(_announce, catalog, url)
         hub = Hub()
-        events = consumer(broker_url, HubFeeder(hub, loop))
-        async with _service(settings, catalog, url, hub, broker_url, events, stop) as service:
+        counters = Counters()
+        events = consumer(broker_url, HubFeeder(hub, loop, counters))
+        named = (settings, catalog, url, hub, broker_url, events, counters, stop)
+        async with _service(*named) as service:
             await _serve(service, events, listening, stop, settings.stop_grace_secs)
     if events.fatal:
         raise events.fatal
@@ -130,6 +133,7 @@ async def _service(
     hub: Hub,
     broker_url: str,
     events: EventConsumer,
+    counters: Counters,
     stop: asyncio.Event,
 ) -> AsyncIterator[Service]:
     store = Store(settings.home / "store")
@@ -145,10 +149,12 @@ async def _service(
             hub=hub,
             archives=archives,
             entries=Entries(),
-            transfers=Transfers(downloads, senders),
+            transfers=Transfers(downloads, senders, counters),
             asker=asker,
             broker_connected=events.subscribed.is_set,
             stopping=stop.is_set,
+            counters=counters,
+            store_budget_bytes=settings.store_budget_bytes,
         )
     finally:
         asker.close()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.store import Store
 from datamill_notifier.archives import Archives
 from datamill_notifier.asker import Asker
@@ -31,6 +32,8 @@ class Service:
     asker: Asker
     broker_connected: Callable[[], bool]
     stopping: Callable[[], bool]
+    counters: Counters
+    store_budget_bytes: int | None
 
 
 SERVICE = web.AppKey("service", Service)

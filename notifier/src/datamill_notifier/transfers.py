@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from datamill_builder.catalog.counters import Counters
+from datamill_notifier import counted
 from datamill_notifier.download_log import DownloadLog, LoggedDownload
 from datamill_notifier.senders import Senders
 
@@ -29,8 +31,9 @@ class Transfer:
 class Transfers:
     """All bodies that are being sent; belongs to the event loop."""
 
-    def __init__(self, downloads: DownloadLog, senders: Senders) -> None:
+    def __init__(self, downloads: DownloadLog, senders: Senders, counters: Counters) -> None:
         self._downloads = downloads
+        self._counters = counters
         self.senders = senders
         self._tasks: set[asyncio.Task[object]] = set()
         self.sent_bytes = 0
@@ -51,11 +54,14 @@ class Transfers:
         if logged:
             self._downloads.begin(logged)
         self._tasks.add(task)
+        outcome = "broken"
         try:
             yield transfer
+            outcome = "sent"
         finally:
             self._tasks.discard(task)
             if logged:
+                self._counters.add(counted.DOWNLOADS, 1, outcome)
                 self._downloads.end(logged, transfer.sent_bytes)
 
     async def finish(self, grace_secs: float) -> None:

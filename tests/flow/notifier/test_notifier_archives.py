@@ -407,7 +407,7 @@ def test_a_client_that_leaves_is_no_trouble(
         return len(rows) == 1 and rows[0][1] and rows[0][0] < len(made.archive.body)
 
     assert eventually(ended), logged(catalog, made.content_key)
-    assert eventually(lambda: b"downloads_in_progress 0\n" in notifier.ask("/metrics").body)
+    assert eventually(lambda: notifier.numbers()["datamill_downloads_in_progress"] == 0)
 
 
 def test_a_file_that_shrinks_under_way_ends_in_a_cut_connection(
@@ -447,13 +447,13 @@ def test_a_slow_client_keeps_nobody_waiting(
     for connection in stalled:
         connection.request("GET", f"/datasets/{made.archive.name}")
         connection.getresponse().read(10)
-    assert b"downloads_in_progress 40\n" in notifier.ask("/metrics").body
+    assert notifier.numbers()["datamill_downloads_in_progress"] == 40
     started = time.monotonic()
     assert notifier.ask(path).body == served.archive.body
     assert time.monotonic() - started < 2.0
     for connection in stalled:
         connection.close()
-    assert eventually(lambda: b"downloads_in_progress 0\n" in notifier.ask("/metrics").body)
+    assert eventually(lambda: notifier.numbers()["datamill_downloads_in_progress"] == 0)
 
 
 def test_stopping_lets_a_download_end(home: Path, steps: Callable[..., Steps]) -> None:

@@ -278,8 +278,8 @@ def test_who_takes_nothing_is_dropped_and_holds_up_nobody(
 def test_a_receiver_that_leaves_is_forgotten_at_once(notifier: NotifierProcess) -> None:
     def there_are(count: int) -> None:
         deadline = time.monotonic() + 5.0
-        while b"datamill_event_receivers %d\n" % count not in notifier.ask("/metrics").body:
-            assert time.monotonic() < deadline, notifier.ask("/metrics").body
+        while notifier.numbers()["datamill_event_receivers"] != count:
+            assert time.monotonic() < deadline, notifier.numbers()
             time.sleep(0.02)
 
     async def scenario() -> None:

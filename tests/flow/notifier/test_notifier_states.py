@@ -315,50 +315,6 @@ def test_the_log_of_requests(
 # --- numbers, page, health ------------------------------------------------------------------------
 
 
-def test_metrics(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
-    def numbers() -> dict[str, float]:
-        answer = notifier.ask("/metrics")
-        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        return _parsed(answer.body.decode())
-
-    before = numbers()
-    made = steps().ready()
-    notifier.ask(f"/datasets/{made.archive.name}")
-    after = numbers()
-
-    def grown(name: str) -> float:
-        return after[name] - before[name]
-
-    assert grown('datamill_builds{state="ready"}') == 1
-    assert grown('datamill_tasks{kind="shard",state="done"}') == 2
-    assert grown("datamill_requests_total") == 1
-    assert grown("datamill_leases_lost_total") == 0
-    assert grown("datamill_store_bytes") == len(made.archive.body)
-    assert grown("datamill_served_bytes_total") == len(made.archive.body)
-    assert after["datamill_outbox_messages"] > 0
-    assert after["datamill_downloads_in_progress"] == 0
-    assert after["datamill_broker_connected"] == 0
-
-
-def _parsed(text: str) -> dict[str, float]:
-    """Read the exposition format as strictly as Prometheus does."""
-    values: dict[str, float] = {}
-    kinds: dict[str, str] = {}
-    assert text.endswith("\n")
-    for line in text.splitlines():
-        if match := re.fullmatch(r"# TYPE (\w+) (gauge|counter)", line):
-            assert match[1] not in kinds
-            kinds[match[1]] = match[2]
-        elif not line.startswith("# HELP "):
-            match = re.fullmatch(r'(\w+)(\{(?:\w+="[^"\\\n]*",?)+\})? (\d+(?:\.\d+)?)', line)
-            assert match, line
-            assert match[1] in kinds
-            assert (kinds[match[1]] == "counter") == match[1].endswith("_total")
-            assert match[1] + (match[2] or "") not in values
-            values[match[1] + (match[2] or "")] = float(match[3])
-    return values
-
-
 def test_health(notifier: NotifierProcess) -> None:
     assert notifier.ask("/healthz").status == 200
     ready = notifier.ask("/readyz")

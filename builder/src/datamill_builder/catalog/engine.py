@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
@@ -16,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from datamill.broker import Outbound
 from datamill.errors import DatamillError, SettingsError, first_line
+from datamill.logs import DATASET_ID
 from datamill_builder.catalog import probe, schema, upgrade
 from datamill_builder.catalog.errors import CatalogFull, CatalogUnavailable, primary_code
 
@@ -61,7 +63,9 @@ class Transaction:
             level = logging.DEBUG if table == schema.tasks.name else logging.INFO
             if log.isEnabledFor(level):
                 name = " ".join(str(part)[:12] for part in named_by)
-                log.log(level, "%s %s: %s → %s", table, name, origin, to)
+                about = named_by[0] if table == schema.datasets.name else None
+                words = (table, name, origin, to)
+                log.log(level, "%s %s: %s → %s", *words, extra={DATASET_ID: about})
 
     def publish(self, message: Outbound) -> None:
         """Publish a message if, and only if, this change is committed."""
@@ -85,6 +89,7 @@ class Transaction:
                     "routing_key": m.routing_key,
                     "body": m.body,
                     "mandatory": m.mandatory,
+                    "headers": json.dumps(m.headers) if m.headers else None,
                 }
                 for m in self.messages
             ]

@@ -18,8 +18,10 @@ from typing import Any
 import uv
 from sqlalchemy import select
 
+from datamill import tracing
 from datamill.errors import DatamillError
-from datamill_builder.catalog import Catalog
+from datamill_builder.catalog import Catalog, counted
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.catalog.rows import insert_new
 from datamill_builder.catalog.schema import environments
 from datamill_builder.handlers.sources import Source, WheelFolder, find_release
@@ -69,11 +71,19 @@ class Environment:
 class Environments:
     """Finds releases, resolves each once, and makes their environments on this machine."""
 
-    def __init__(self, folder: Path, catalog: Catalog, store: Store, sources: list[Source]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        catalog: Catalog,
+        store: Store,
+        sources: list[Source],
+        counters: Counters | None = None,
+    ) -> None:
         self._folder = folder
         self._catalog = catalog
         self._store = store
         self._sources = sources
+        self._counters = counters or Counters()
         folder.mkdir(parents=True, exist_ok=True)
 
     def resolve(self, handler: str, version: str) -> Environment:
@@ -123,8 +133,19 @@ class Environments:
         if not self.is_made(environment):
             with self._locked(environment.key):
                 if not self.is_made(environment):
-                    self._make(environment, folder, python)
+                    self._make_counted(environment, folder, python)
         return python
+
+    def _make_counted(self, environment: Environment, folder: Path, python: Path) -> None:
+        began = time.monotonic()
+        named = {"package": environment.package, "version": environment.package_version}
+        try:
+            with tracing.span("environment", **named):
+                self._make(environment, folder, python)
+        except EnvironmentFailed:
+            self._counters.add(counted.ENVIRONMENT_FAILURES)
+            raise
+        self._counters.observe(counted.ENVIRONMENT_SECS, time.monotonic() - began)
 
     def _known(self, release: str) -> Environment | None:
         with self._catalog.read() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,10 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from datamill.errors import DatamillError
+from datamill.events import Reason
 from datamill.request import canonical_json
+from datamill_builder.catalog import counted
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import Environment, Environments
-from datamill_builder.handlers.process import HandlerFailed, HandlerProcess, HandlerStopped
+from datamill_builder.handlers.process import (
+    HandlerDied,
+    HandlerFailed,
+    HandlerProcess,
+    HandlerStopped,
+)
 from datamill_builder.handlers.spares import Begun, Spares
 from datamill_builder.store import ScratchFolder, Store
 
@@ -81,6 +90,7 @@ class HandlerPool:
         idle: int,
         open_timeout_secs: float,
         memory_bytes: int | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._environments = environments
         self._raw_root = raw_root
@@ -88,6 +98,7 @@ class HandlerPool:
         self._idle = idle
         self._open_timeout_secs = open_timeout_secs
         self._memory_bytes = memory_bytes
+        self._counters = counters or Counters()
         self._changed = threading.Condition()
         self._waiting: list[OpenHandler] = []
         self._at_work: list[HandlerProcess] = []
@@ -101,11 +112,13 @@ class HandlerPool:
         """Lend an open handler process; one whose work went wrong is not used again."""
         handler = self._take(opening) or self._open(opening)
         handler.raw_version = opening.raw_version or handler.raw_version
+        handler.process.context = contextvars.copy_context()
         try:
             if on_open:
                 on_open(handler.process)
             yield handler
         except BaseException as error:
+            self._count_end(error)
             refused = isinstance(error, HandlerFailed) and handler.process.alive
             # One that was refused by the system may have left half a file in its folder.
             refused = refused and not getattr(error, "errno", None)
@@ -115,6 +128,16 @@ class HandlerPool:
             self._give_back(handler)
         finally:
             self._rests(handler.process)
+
+    def _count_end(self, error: BaseException) -> None:
+        """Count a process that is lost by what went wrong with its work."""
+        match error:
+            case HandlerDied():
+                self._counters.add(counted.HANDLER_ENDS, 1, "died")
+            case HandlerFailed(reason=Reason.TIMEOUT):
+                self._counters.add(counted.HANDLER_ENDS, 1, "timeout")
+            case HandlerStopped():
+                self._counters.add(counted.HANDLER_ENDS, 1, "stopped")
 
     def _works(self, process: HandlerProcess) -> None:
         """Let a process be ended with the pool, whatever it is doing from now on."""
@@ -144,6 +167,7 @@ class HandlerPool:
         begun = self._spares.take(opening.environment) or self._begin(opening.environment, label)
         process, folder = begun.process, begun.folder
         process.label = label
+        process.context = contextvars.copy_context()
         self._works(process)
         try:
             answer = process.call(
@@ -156,7 +180,8 @@ class HandlerPool:
                 timeout_secs=self._open_timeout_secs,
             )
             info = answers.info(answer)
-        except BaseException:
+        except BaseException as error:
+            self._count_end(error)
             self._rests(process)
             begun.close()
             raise
@@ -172,7 +197,9 @@ class HandlerPool:
         try:
             if self._stopped:
                 raise HandlerStopped
-            return Begun(HandlerProcess(python, folder.path, label, self._memory_bytes), folder)
+            process = HandlerProcess(python, folder.path, label, self._memory_bytes)
+            self._counters.add(counted.HANDLER_STARTS)
+            return Begun(process, folder)
         except (DatamillError, OSError):
             folder.close()
             raise

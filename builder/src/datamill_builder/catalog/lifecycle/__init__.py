@@ -6,6 +6,7 @@ Every function works inside one transaction: state and messages change together 
 from datamill_builder.catalog.lifecycle.endings import build_failed, cancel, evicted, work_failed
 from datamill_builder.catalog.lifecycle.find import (
     aliases,
+    asked_by,
     builds_before,
     find_build,
     find_dataset,
@@ -64,6 +65,7 @@ __all__ = [
     "aliases",
     "answer_failed",
     "answer_ready",
+    "asked_by",
     "build_again",
     "build_failed",
     "builds_before",

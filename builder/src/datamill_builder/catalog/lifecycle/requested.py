@@ -9,6 +9,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from datamill.events import Accepted
 from datamill.request import Request, canonical_json
+from datamill.tracing import carried
 from datamill_builder.catalog import tasks
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.lifecycle.changes import move_dataset
@@ -52,6 +53,7 @@ def log_requests(change: Transaction, message_ids: list[str], dataset_id: str) -
 def accept_new(change: Transaction, request: Request) -> bool:
     """Take a dataset id that was never asked for; return False where it was."""
     moment = time.time()
+    trace = carried()
     row = {
         "dataset_id": request.dataset_id,
         "dataset_name": request.dataset_name,
@@ -61,6 +63,7 @@ def accept_new(change: Transaction, request: Request) -> bool:
         "waiting": 0,
         "created_at": moment,
         "asked_at": moment,
+        "trace": trace.encode() if trace else None,
     }
     if not insert_new(change.connection, datasets, row):
         return False
@@ -89,6 +92,7 @@ def resolve_again(change: Transaction, dataset_id: str) -> None:
     """Resolved or failed → resolving: its raw data changed, or it is asked for again."""
     row = hold_dataset(change, dataset_id)
     assert row is not None
+    trace = carried()
     move_dataset(
         change,
         dataset_id,
@@ -99,6 +103,7 @@ def resolve_again(change: Transaction, dataset_id: str) -> None:
         reason=None,
         message=None,
         retryable=None,
+        trace=trace.encode() if trace else None,
     )
     tasks.ensure(change, TaskKind.RESOLVE, dataset_id)
 
