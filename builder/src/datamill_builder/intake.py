@@ -9,12 +9,13 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Row
 
 from datamill.broker import Delivery
+from datamill.client_name import CLIENT_FIELD, sendable
 from datamill.errors import DecodeError
 from datamill.events import Reason
 from datamill.failpoint import failpoint
@@ -31,6 +32,9 @@ from datamill_builder.raw import unchanged
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
+
+_Message = tuple[str, str | None]
+"""A message's id, and who sent it."""
 
 
 class Intake:
@@ -54,7 +58,7 @@ class Intake:
     def handle(self, batch: list[Delivery]) -> list[bool]:
         """Take a batch of deliveries; return for each whether it was a request."""
         requests: dict[str, Request] = {}
-        messages: dict[str, list[str]] = defaultdict(list)
+        messages: dict[str, list[_Message]] = defaultdict(list)
         refused: list[DecodeError] = []
         verdicts = []
         # Many trainers send the same bytes at the same moment: those are read once.
@@ -67,10 +71,9 @@ class Intake:
                 refused.append(request)
                 continue
             requests[request.dataset_id] = request
-            messages[request.dataset_id].append(
-                # In order: what is next to each other in an index is written at once.
-                _message_id(delivery) or f"anonymous-{batch_id}-{number:04}"
-            )
+            # In order: what is next to each other in an index is written at once.
+            message_id = _message_id(delivery) or f"anonymous-{batch_id}-{number:04}"
+            messages[request.dataset_id].append((message_id, _client(delivery)))
         public_url = self._address()
         failpoint("intake.received")
         with self._catalog.write() as change:
@@ -98,14 +101,15 @@ class Intake:
         return build is not None and build.state in ACTIVE_BUILDS
 
     def _accept(
-        self, change: Transaction, request: Request, message_ids: list[str], public_url: str
+        self, change: Transaction, request: Request, messages: list[_Message], public_url: str
     ) -> None:
         dataset_id = request.dataset_id
         # Held: its build can't end between the look at it and the answer.
         known = lifecycle.hold_dataset(change, dataset_id)
         new = known is None and lifecycle.accept_new(change, request)
         # Somebody who waits asks again under the same message id: answered, but counted once.
-        fresh = lifecycle.log_requests(change, message_ids, dataset_id)
+        message_ids, clients = map(list, zip(*messages, strict=True))
+        fresh = lifecycle.log_requests(change, message_ids, dataset_id, clients)
         if new:
             log.info("%s: new request for %s", dataset_id[:12], request.dataset_name)
             lifecycle.wait_for(change, dataset_id, fresh)
@@ -153,6 +157,12 @@ def _message_id(delivery: Delivery) -> str | None:
     """Return the sender's id of a message, or None where that can't be kept as text."""
     given: object = delivery.message_id
     return given if isinstance(given, str) and given and "\0" not in given else None
+
+
+def _client(delivery: Delivery) -> str | None:
+    """Return who asks, where that was said, and in words."""
+    headers: object = delivery.headers
+    return sendable(headers.get(CLIENT_FIELD)) if isinstance(headers, Mapping) else None
 
 
 def _came_for_that_try(ended: Row[Any], fresh: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from datamill.client_name import CLIENT_FIELD
 from datamill.errors import InvalidRequest, ServiceUnavailable, first_line
 from datamill.events import Accepted, Event, Failed, Planned, Progress, Ready, Reason, ShardDone
 from datamill.request import Request
@@ -107,9 +108,11 @@ def fetch_state(http_url: str, dataset_id: str) -> State | None:
         ) from error
 
 
-def post_request(http_url: str, request: Request) -> None:
-    """Ask for a dataset. Raises `ServiceUnavailable`, or `InvalidRequest` if it is refused."""
-    headers = {"Content-Type": "application/json"}
+def post_request(http_url: str, request: Request, client: str | None = None) -> None:
+    """Ask for a dataset, as `client`; raise `ServiceUnavailable`, `InvalidRequest` if refused."""
+    # As bytes: text would have to be Latin-1, and a name may be in any script.
+    said = {CLIENT_FIELD: client.encode()} if client else {}
+    headers: dict[str, Any] = {"Content-Type": "application/json", **said}
     call = urllib.request.Request(
         f"{http_url}/requests", data=request.encode(), headers=headers, method="POST"
     )

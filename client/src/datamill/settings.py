@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -95,6 +96,9 @@ class Settings(BaseSettings):
 
     url: str | None = None
     """For clients: the notifier, where the broker can't be reached."""
+    client_name: str | None = None
+    """What a client calls itself when it asks, for people who look at requests: at most 128
+    characters; `user@host` by default, nothing where it is empty."""
     cache: Path = Path("~/.cache/datamill")
     """The trainer's download cache."""
     cache_budget_bytes: Annotated[int, Field(ge=0)] = 100 * 1024**3
@@ -168,7 +172,19 @@ class Settings(BaseSettings):
             given.get("home") or os.environ.get("DATAMILL_HOME") or cls.model_fields["home"].default
         )
         file = _SettingsFile(settings_cls, home.expanduser() / SETTINGS_FILE)
-        return init_settings, env_settings, file
+        return init_settings, _Emptied(settings_cls), env_settings, file
+
+
+class _Emptied(PydanticBaseSettingsSource):
+    """The variable that means something where it is set to nothing."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return nothing: the fields are not asked one by one."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        emptied = os.environ.get("DATAMILL_CLIENT_NAME") == ""
+        return {"client_name": ""} if emptied else {}
 
 
 class _SettingsFile(TomlConfigSettingsSource):

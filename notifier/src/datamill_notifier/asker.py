@@ -9,6 +9,7 @@ import uuid
 from datamill import topology
 from datamill.broker import Publisher
 from datamill.broker.listener import declare_topology
+from datamill.client_name import CLIENT_FIELD
 from datamill.errors import BrokerRefused, ServiceUnavailable, Unroutable, first_line
 from datamill.request import Request
 from datamill_notifier.call_thread import CallThread
@@ -33,8 +34,8 @@ class Asker:
         self._thread = CallThread("ask")
         self._waiting = 0
 
-    async def ask(self, request: Request) -> str:
-        """Return the message's id once the broker has the request.
+    async def ask(self, request: Request, client: str | None = None) -> str:
+        """Return the message's id once the broker has the request, which comes from `client`.
 
         Raises the problem that answers where it can't be told that the broker has it; asking
         twice is harmless.
@@ -43,7 +44,7 @@ class Asker:
             raise unavailable("too many requests are waiting for the broker: come back in a moment")
         message_id = str(uuid.uuid4())
         self._waiting += 1
-        publishing = self._thread.call(lambda: self._publish(request, message_id))
+        publishing = self._thread.call(lambda: self._publish(request, message_id, client))
         publishing.add_done_callback(self._over)
         try:
             await asyncio.wait_for(asyncio.shield(publishing), _WAIT_SECS)
@@ -54,9 +55,10 @@ class Asker:
             raise unavailable("the broker takes its time: ask again in a moment") from error
         return message_id
 
-    def _publish(self, request: Request, message_id: str) -> None:
+    def _publish(self, request: Request, message_id: str, client: str | None) -> None:
         key = topology.request_key(request.dataset_name)
-        message = (topology.REQUESTS_EXCHANGE, key, request.encode(), message_id)
+        headers = {CLIENT_FIELD: client} if client else None
+        message = (topology.REQUESTS_EXCHANGE, key, request.encode(), message_id, headers)
         try:
             self._publisher.publish(*message)
         except Unroutable:

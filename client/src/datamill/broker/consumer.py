@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,12 +50,19 @@ class Delivery:
     message_id: str | None
     redelivered: bool
     tag: int = field(repr=False)
+    headers: Mapping[str, Any] | None = field(default=None, repr=False)
+    """As the sender wrote them: anything."""
 
 
 def received(method: Any, properties: Any, body: bytes) -> Delivery:
     """Return a delivery, of what pika hands to a callback."""
     return Delivery(
-        body, method.routing_key, properties.message_id, method.redelivered, method.delivery_tag
+        body,
+        method.routing_key,
+        properties.message_id,
+        method.redelivered,
+        method.delivery_tag,
+        properties.headers,
     )
 
 
