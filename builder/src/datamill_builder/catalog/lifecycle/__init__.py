@@ -39,6 +39,7 @@ from datamill_builder.catalog.lifecycle.requested import (
     wait_for,
 )
 from datamill_builder.catalog.lifecycle.resolving import (
+    answer_resolved,
     build_again,
     plan_done,
     resolve_failed,
@@ -64,6 +65,7 @@ __all__ = [
     "aliases",
     "answer_failed",
     "answer_ready",
+    "answer_resolved",
     "build_again",
     "build_failed",
     "builds_before",

@@ -13,6 +13,7 @@ from datamill_builder.catalog.lifecycle.find import (
     find_build,
     hold_aliases,
 )
+from datamill_builder.catalog.lifecycle.hooked import call_hooks
 from datamill_builder.catalog.moves import ImpossibleTransition, move
 from datamill_builder.catalog.outbox import tell
 from datamill_builder.catalog.schema import builds, datasets
@@ -60,6 +61,8 @@ def nobody_waits(change: Transaction, content_key: str) -> None:
 
 
 def tell_all(change: Transaction, content_key: str, event: Callable[[str], Event]) -> None:
-    """Tell an event, made per dataset id, to all ids that mean a build."""
+    """Tell an event, made per dataset id, to all ids that mean a build, and to hooks."""
     for dataset_id in hold_aliases(change, content_key):
-        tell(change, event(dataset_id))
+        told = event(dataset_id)
+        tell(change, told)
+        call_hooks(change, told)
