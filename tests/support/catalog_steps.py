@@ -32,6 +32,8 @@ class Steps:
     config: dict[str, Any] = field(default_factory=dict)
     dataset_name: str = "toy"
     archive: PackedArchive = field(default_factory=pack)
+    client: str | None = None
+    """Who asks."""
 
     @property
     def request(self) -> Request:
@@ -51,7 +53,7 @@ class Steps:
 
     def accepted(self) -> Steps:
         with self.catalog.write() as change:
-            lifecycle.log_requests(change, [str(uuid.uuid4())], self.dataset_id)
+            lifecycle.log_requests(change, [str(uuid.uuid4())], self.dataset_id, [self.client])
             lifecycle.accept_new(change, self.request)
             lifecycle.wait_for(change, self.dataset_id, 1)
         return self

@@ -92,7 +92,7 @@ class NotifierProcess:
         path: str,
         method: str = "GET",
         body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
     ) -> Answer:
         """Ask for a path, exactly as it is written."""
         connection = self.connect()

@@ -9,12 +9,13 @@ import logging
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Row
 
 from datamill.broker import Delivery
+from datamill.client_name import CLIENT_FIELD, sendable
 from datamill.errors import DecodeError
 from datamill.events import Reason
 from datamill.failpoint import failpoint
@@ -35,6 +36,9 @@ from datamill_builder.raw import unchanged
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
+
+_Message = tuple[str, str | None]
+"""A message's id, and who sent it."""
 
 
 class Intake:
@@ -60,7 +64,7 @@ class Intake:
     def handle(self, batch: list[Delivery]) -> list[bool]:
         """Take a batch of deliveries; return for each whether it was a request."""
         requests: dict[str, Request] = {}
-        messages: dict[str, list[str]] = defaultdict(list)
+        messages: dict[str, list[_Message]] = defaultdict(list)
         traces: dict[str, TraceContext] = {}
         refused: list[DecodeError] = []
         verdicts = []
@@ -76,10 +80,9 @@ class Intake:
             requests[request.dataset_id] = request
             if delivery.trace:
                 traces.setdefault(request.dataset_id, delivery.trace)
-            messages[request.dataset_id].append(
-                # In order: what is next to each other in an index is written at once.
-                _message_id(delivery) or f"anonymous-{batch_id}-{number:04}"
-            )
+            # In order: what is next to each other in an index is written at once.
+            message_id = _message_id(delivery) or f"anonymous-{batch_id}-{number:04}"
+            messages[request.dataset_id].append((message_id, _client(delivery)))
         public_url = self._address()
         outcomes = Counter({"refused": len(refused)})
         failpoint("intake.received")
@@ -113,7 +116,7 @@ class Intake:
         return build is not None and build.state in ACTIVE_BUILDS
 
     def _accept(
-        self, change: Transaction, request: Request, message_ids: list[str], public_url: str
+        self, change: Transaction, request: Request, messages: list[_Message], public_url: str
     ) -> Counter[str]:
         """Take requests for one dataset; return what became of each, counted."""
         dataset_id = request.dataset_id
@@ -121,7 +124,8 @@ class Intake:
         known = lifecycle.hold_dataset(change, dataset_id)
         new = known is None and lifecycle.accept_new(change, request)
         # Somebody who waits asks again under the same message id: answered, but counted once.
-        fresh = lifecycle.log_requests(change, message_ids, dataset_id)
+        message_ids, clients = map(list, zip(*messages, strict=True))
+        fresh = lifecycle.log_requests(change, message_ids, dataset_id, clients)
         if new:
             log.info("%s: new request for %s", dataset_id[:12], request.dataset_name)
             lifecycle.wait_for(change, dataset_id, fresh)
@@ -184,6 +188,12 @@ def _message_id(delivery: Delivery) -> str | None:
     """Return the sender's id of a message, or None where that can't be kept as text."""
     given: object = delivery.message_id
     return given if isinstance(given, str) and given and "\0" not in given else None
+
+
+def _client(delivery: Delivery) -> str | None:
+    """Return who asks, where that was said, and in words."""
+    headers: object = delivery.headers
+    return sendable(headers.get(CLIENT_FIELD)) if isinstance(headers, Mapping) else None
 
 
 def _came_for_that_try(ended: Row[Any], fresh: int) -> bool:

@@ -51,7 +51,7 @@ class Resolver:
             build = lifecycle.resolved(change, claim, key, recipe.model_dump(), version.marks)
             # In the same change: nobody may be left with a build that has ended.
             if build.state == BuildState.READY and self._is_whole(build):
-                lifecycle.answer_ready(change, claim.subject, build, address)
+                lifecycle.answer_resolved(change, claim.subject, build, address)
             elif build.state not in ACTIVE_BUILDS:
                 self._restart(change, key)
         if known is not None:

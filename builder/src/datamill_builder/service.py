@@ -22,6 +22,9 @@ from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import sources_of
 from datamill_builder.handlers.tools import kill_tools, stop_tools
 from datamill_builder.heartbeat import Heartbeat
+from datamill_builder.hooks.caller import HookCaller
+from datamill_builder.hooks.housekeeping import HookHousekeeper
+from datamill_builder.hooks.targets import target_of
 from datamill_builder.intake import Intake
 from datamill_builder.leases import Identity, Leases
 from datamill_builder.leftovers import drop_leftovers
@@ -104,7 +107,13 @@ class Builder:
         self._heartbeat = Heartbeat(self._catalog, owner, workers, counters)
         self._raw_watch = RawWatch(self._catalog)
         self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
-        self._watchers = (self._raw_watch, self._scrubber)
+        self._catalog.tell_hooks(settings.hooks)
+        self._hooks = [
+            HookCaller(hook, target_of(hook, settings), self._catalog, self._changes)
+            for hook in settings.hooks
+        ]
+        housekeeper = HookHousekeeper(self._catalog, [hook.name for hook in settings.hooks])
+        self._watchers = (self._raw_watch, self._scrubber, housekeeper, *self._hooks)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at, counters)
         self._assembler = Assembler(self._catalog, store, self._space)
         steward = Steward(owner, bench, attempts, self._space, environments, self._assembler)
@@ -199,6 +208,8 @@ class Builder:
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
+        for hook in self._hooks:
+            hook.stop()  # all of them, before the first is waited for
         parts = (self._assembler, self._progress, self._reconciler, *self._watchers, self._leases)
         for part in (*parts, self._heartbeat):
             part.stop()
@@ -212,6 +223,8 @@ class Builder:
         """End all child processes: no locks, no waiting, for a signal's handler."""
         self._handlers.kill_all()
         kill_tools()
+        for hook in self._hooks:
+            hook.kill()
 
 
 def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:

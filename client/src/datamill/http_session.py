@@ -51,8 +51,11 @@ class _Watch:
 class HttpSession(Session):
     """One thread looks at every dataset that is waited for, every 0.5 to 5 s."""
 
-    def __init__(self, http_url: str, repeat_secs: float = REPEAT_SECS) -> None:
+    def __init__(
+        self, http_url: str, repeat_secs: float = REPEAT_SECS, client: str | None = None
+    ) -> None:
         self.http_url: str = http_url
+        self._client = client
         self._repeat_secs = repeat_secs
         self._guard = threading.Lock()
         self._watches: weakref.WeakKeyDictionary[Tracker, _Watch] = weakref.WeakKeyDictionary()
@@ -80,7 +83,7 @@ class HttpSession(Session):
         assert tracker.request is not None
         before = fetch_state(self.http_url, tracker.dataset_id)
         watch.requests_before = before.requests if before else None
-        post_request(self.http_url, tracker.request, tracker.trace)
+        post_request(self.http_url, tracker.request, tracker.trace, self._client)
         watch.posted_at = time.monotonic()
 
     def subscribe(self, pattern: str) -> Subscription:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from datamill.client_name import CLIENT_FIELD
 from datamill.errors import InvalidRequest, ServiceUnavailable, first_line
 from datamill.events import Accepted, Event, Failed, Planned, Progress, Ready, Reason, ShardDone
 from datamill.request import Request
@@ -108,9 +109,17 @@ def fetch_state(http_url: str, dataset_id: str) -> State | None:
         ) from error
 
 
-def post_request(http_url: str, request: Request, trace: TraceContext | None = None) -> None:
-    """Ask for a dataset. Raises `ServiceUnavailable`, or `InvalidRequest` if it is refused."""
-    headers = {"Content-Type": "application/json", **(trace.headers() if trace else {})}
+def post_request(
+    http_url: str,
+    request: Request,
+    trace: TraceContext | None = None,
+    client: str | None = None,
+) -> None:
+    """Ask for a dataset, as `client`; raise `ServiceUnavailable`, `InvalidRequest` if refused."""
+    # As bytes: text would have to be Latin-1, and a name may be in any script.
+    said = {CLIENT_FIELD: client.encode()} if client else {}
+    traced = trace.headers() if trace else {}
+    headers: dict[str, Any] = {"Content-Type": "application/json", **said, **traced}
     call = urllib.request.Request(
         f"{http_url}/requests", data=request.encode(), headers=headers, method="POST"
     )

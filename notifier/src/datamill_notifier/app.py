@@ -12,6 +12,7 @@ from datamill_notifier import (
     event_routes,
     health_routes,
     metrics_routes,
+    openapi_routes,
     page_routes,
     request_routes,
 )
@@ -41,6 +42,7 @@ def application(service: Service) -> web.Application:
     app.add_routes(event_routes.routes)  # /events
     app.add_routes(metrics_routes.routes)  # /metrics
     app.add_routes(health_routes.routes)  # /healthz, /readyz
+    app.add_routes(openapi_routes.routes)  # /openapi.json
     app.add_routes(page_routes.routes)  # /
     app.add_routes(admin_routes.routes)  # /admin/…
     app.on_response_prepare.append(_add_headers)

@@ -9,6 +9,7 @@ import uuid
 from datamill import topology
 from datamill.broker import Publisher
 from datamill.broker.listener import declare_topology
+from datamill.client_name import CLIENT_FIELD
 from datamill.errors import BrokerRefused, ServiceUnavailable, Unroutable, first_line
 from datamill.request import Request
 from datamill.trace_context import TraceContext
@@ -34,8 +35,10 @@ class Asker:
         self._thread = CallThread("ask")
         self._waiting = 0
 
-    async def ask(self, request: Request, trace: TraceContext | None = None) -> str:
-        """Return the message's id once the broker has the request.
+    async def ask(
+        self, request: Request, trace: TraceContext | None = None, client: str | None = None
+    ) -> str:
+        """Return the message's id once the broker has the request, which comes from `client`.
 
         Raises the problem that answers where it can't be told that the broker has it; asking
         twice is harmless.
@@ -44,7 +47,9 @@ class Asker:
             raise unavailable("too many requests are waiting for the broker: come back in a moment")
         message_id = str(uuid.uuid4())
         self._waiting += 1
-        publishing = self._thread.call(lambda: self._publish(request, message_id, trace))
+        headers: dict[str, str | int] = {CLIENT_FIELD: client} if client else {}
+        headers |= trace.headers() if trace else {}
+        publishing = self._thread.call(lambda: self._publish(request, message_id, headers or None))
         publishing.add_done_callback(self._over)
         try:
             await asyncio.wait_for(asyncio.shield(publishing), _WAIT_SECS)
@@ -55,9 +60,8 @@ class Asker:
             raise unavailable("the broker takes its time: ask again in a moment") from error
         return message_id
 
-    def _publish(self, request: Request, message_id: str, trace: TraceContext | None) -> None:
+    def _publish(self, request: Request, message_id: str, headers: dict[str, str | int]) -> None:
         key = topology.request_key(request.dataset_name)
-        headers = trace.headers() if trace else None
         message = (topology.REQUESTS_EXCHANGE, key, request.encode(), message_id, headers)
         try:
             self._publisher.publish(*message)

@@ -51,6 +51,7 @@ def state(closely: Closely, public_url: str) -> Document:
     view = closely.view
     return summary(view) | {
         "note": closely.note,
+        "waiting_clients": list(closely.waiting_clients),
         "ready": _event(view.ready(public_url)),
         "failed": _event(view.failed()),
         "planned": _event(view.planned()),
@@ -68,6 +69,7 @@ def logged(request: LoggedRequest) -> Document:
         "handler_version": request.handler_version,
         "dataset_config": json.loads(request.config),
         "state": request.state,
+        "client": request.client,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ class Closely:
     shards: list[Row[Any]]
     note: str | None = None
     """What it waits for that is nobody's turn."""
+    waiting_clients: Sequence[str] = ()
+    """Who waits for it, where that was said: some of them."""
 
     def fetchable(self) -> list[Row[Any]]:
         """Return the shards that are done and there."""
@@ -58,7 +61,8 @@ def find_closely(service: Service, dataset_id: str) -> Closely:
         key = view.dataset.content_key
         shards = lifecycle.find_shards(connection, key) if key else []
         note = views.waiting_for_space(connection, dataset_id, key)
-    return Closely(_as_stored(service, view), shards, note)
+        clients = views.waiting_clients(connection, view.dataset)
+    return Closely(_as_stored(service, view), shards, note, clients)
 
 
 def newest(

@@ -7,6 +7,7 @@ import logging
 from aiohttp import web
 
 from datamill import tracing
+from datamill.client_name import CLIENT_FIELD, sendable
 from datamill.errors import DecodeError
 from datamill.logs import DATASET_ID
 from datamill.request import Request
@@ -28,7 +29,8 @@ async def post_request(request: web.Request) -> web.Response:
         asked = Request.decode(await request.read())
     except DecodeError as error:
         raise invalid(f"the request {error}" if _lacks_subject(error) else str(error)) from error
-    message_id = await service.asker.ask(asked, tracing.here())
+    client = sendable(request.headers.get(CLIENT_FIELD))
+    message_id = await service.asker.ask(asked, tracing.here(), client)
     log.info("asked over HTTP: %s", asked.dataset_name, extra={DATASET_ID: asked.dataset_id})
     document = {
         "dataset_id": asked.dataset_id,

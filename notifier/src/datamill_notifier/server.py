@@ -65,6 +65,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     loop.set_default_executor(ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="pool"))
     broker_url = _broker_url(settings)
     catalog = await asyncio.to_thread(Catalog, settings.catalog_address)
+    catalog.tell_hooks(settings.hooks)
     with contextlib.closing(catalog), listening_socket(settings) as listening:
         url = public_url(settings, listening)
         await asyncio.to_thread(_announce, catalog, url)

@@ -28,6 +28,7 @@ SECTIONS = {
         "cancel": OwnCommand("Stop the build of a dataset.", f"{_COMMANDS}.cancel:cancel"),
         "replay": OwnCommand("Publish accepted requests again.", f"{_COMMANDS}.replay:replay"),
         "dead": OwnCommand("Look at refused messages.", f"{_COMMANDS}.dead:dead"),
+        "hooks": BorrowedCommand("Who is told of answers; try it; call again.", "datamill-builder"),
     },
 }
 

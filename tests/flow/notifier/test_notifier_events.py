@@ -302,7 +302,9 @@ def test_a_request_reaches_the_queue(
 ) -> None:
     request = steps().request
     spelt_out = json.dumps(request.model_dump(), indent=3).encode()
-    answer = notifier.ask("/requests", "POST", spelt_out)
+    answer = notifier.ask(
+        "/requests", "POST", spelt_out, {"Datamill-Client": "Jürgen on gpu7".encode()}
+    )
     assert answer.status == 202
     assert answer.document["dataset_id"] == request.dataset_id
     assert answer.document["url"] == f"{notifier.url}/datasets/{request.dataset_id}"
@@ -315,6 +317,7 @@ def test_a_request_reaches_the_queue(
     assert properties.message_id == answer.document["message_id"]
     assert properties.content_type == "application/json"
     assert properties.delivery_mode == 2
+    assert properties.headers == {"datamill-client": "Jürgen on gpu7"}
 
 
 # --- the broker comes and goes --------------------------------------------------------------------

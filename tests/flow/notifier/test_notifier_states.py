@@ -39,11 +39,12 @@ def state(notifier: NotifierProcess) -> Callable[[Steps], Any]:
 def test_the_life_of_a_dataset(
     notifier: NotifierProcess, steps: Callable[..., Steps], state: Callable[[Steps], Any]
 ) -> None:
-    made = steps()
+    made = steps(client="ada@gpu7")
     assert notifier.ask(f"/datasets/{made.dataset_id}").status == 404
 
     now = state(made.accepted())
     assert now["state"] == "queued"
+    assert now["waiting_clients"] == ["ada@gpu7"]
     assert now["dataset_config"] == made.config
     assert (now["waiting"], now["requests"]) == (1, 1)
     assert (now["content_key"], now["ready"], now["failed"], now["planned"]) == (None,) * 4
@@ -277,7 +278,7 @@ def test_the_log_of_requests(
     ready, failed = steps(dataset_name=name).ready(), steps(dataset_name=name)
     failed.accepted().refused("no")
     with catalog.write() as change:
-        lifecycle.log_requests(change, ["asked-again"], ready.dataset_id)
+        lifecycle.log_requests(change, ["asked-again"], ready.dataset_id, ["ada@gpu7"])
 
     def log(query: str) -> list[Any]:
         answer = notifier.admin(f"/admin/requests?dataset_name={name}&{query}")
@@ -299,7 +300,9 @@ def test_the_log_of_requests(
         "handler_version": "1.0.0",
         "dataset_config": ready.config,
         "state": "ready",
+        "client": "ada@gpu7",
     }
+    assert everything[0]["client"] is None
     assert log("limit=1") == [last]
     assert [each["state"] for each in log("failed=1")] == ["failed"]
     assert len(log(f"dataset_id={ready.dataset_id}")) == 2

@@ -19,7 +19,7 @@ from sqlalchemy import func, select, update
 from datamill.broker import Delivery
 from datamill.events import Reason
 from datamill.trace_context import TraceContext
-from datamill_builder.catalog import Catalog, CatalogUnavailable, lifecycle
+from datamill_builder.catalog import Catalog, CatalogUnavailable, lifecycle, views
 from datamill_builder.catalog.counters import Counters
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.outbox import unsent
@@ -69,8 +69,8 @@ def intake(catalog: Catalog, store: Store) -> Intake:
     return Intake(catalog, store, lambda: URL, lambda _marks: None)  # type: ignore[arg-type]
 
 
-def delivery(body: bytes, message_id: Any = "m", tag: int = 1) -> Delivery:
-    return Delivery(body, "dataset.request.toy", message_id, False, tag)
+def delivery(body: bytes, message_id: Any = "m", tag: int = 1, headers: Any = None) -> Delivery:
+    return Delivery(body, "dataset.request.toy", message_id, False, tag, headers)
 
 
 def count(catalog: Catalog, table: Any) -> int:
@@ -438,3 +438,47 @@ def test_who_joins_a_build_gets_its_own_trace_back(intake: Intake, life: Life) -
     assert told[f"dataset.ready.{GOOD.dataset_id}"] == TRACE.headers()
     assert told[f"dataset.ready.{other.dataset_id}"] == LATER.headers()
     assert told[f"dataset.ready.{request(number=8).dataset_id}"] is None
+@pytest.mark.parametrize(
+    ("headers", "client"),
+    [
+        ({"datamill-client": "ada@gpu7", "other": 1}, "ada@gpu7"),
+        ({"datamill-client": "a\nb\0c"}, "abc"),
+        ({"datamill-client": "x" * 300}, "x" * 128),
+        ({"datamill-client": 17}, None),
+        ({"datamill-client": [b"\xff"]}, None),
+        ({"datamill-client": ""}, None),
+        ({}, None),
+        (None, None),
+        ("no table", None),
+    ],
+)
+def test_who_asked_is_kept_where_it_is_said_in_words(
+    intake: Intake, catalog: Catalog, headers: Any, client: str | None
+) -> None:
+    assert intake.handle([delivery(GOOD.encode(), headers=headers)]) == [True]
+    with catalog.read() as connection:
+        assert connection.scalars(select(requests.c.client)).all() == [client]
+
+
+def test_who_waits_is_named_once_and_the_last_one_first(
+    intake: Intake, catalog: Catalog, life: Life
+) -> None:
+    def asks(message_id: str, client: str | None) -> Delivery:
+        headers = {"datamill-client": client} if client else None
+        return delivery(GOOD.encode(), message_id, headers=headers)
+
+    def waiting() -> list[str]:
+        with catalog.read() as connection:
+            return views.waiting_clients(connection, life.dataset(GOOD.dataset_id))
+
+    intake.handle([asks("m1", "ada"), asks("m2", "bob"), asks("m3", None), asks("m4", "ada")])
+    assert waiting() == ["ada", "bob"]
+    intake.handle([asks("m2", "bob")])  # the same request once more
+    assert waiting() == ["ada", "bob"]
+    intake.handle([asks(f"n{number}", f"trainer {number}") for number in range(25)])
+    assert waiting() == [f"trainer {number}" for number in range(24, 4, -1)]
+
+    life.resolve(GOOD.dataset_id)
+    with catalog.write() as change:
+        lifecycle.build_failed(change, KEY, Failure(Reason.HANDLER_ERROR, "no"))
+    assert waiting() == [], "all of them were told"

@@ -6,7 +6,7 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,14 +41,33 @@ class Outgoing(Protocol):
         """Keep no account of messages whose change was not committed."""
 
 
+class Hook(Protocol):
+    """Who wants to be told of answers."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def events(self) -> Collection[str]:
+        """Of what it is told."""
+
+    def takes(self, dataset_name: str) -> bool:
+        """Return whether it is told of a dataset of this name."""
+
+
 class Transaction:
     """One change to the catalog, with the messages that tell of it.
 
-    `connection` is where the functions of this package read and write.
+    `connection` is where the functions of this package read and write; `hooks` who is to be told
+    of answers.
     """
 
-    def __init__(self, connection: Connection, outgoing: Outgoing | None) -> None:
+    def __init__(
+        self, connection: Connection, outgoing: Outgoing | None, hooks: Sequence[Hook] = ()
+    ) -> None:
         self.connection = connection
+        self.hooks = hooks
         self.messages: list[Outbound] = []
         self._outgoing = outgoing
         self._moves: list[tuple[str, Sequence[object], str, str]] = []
@@ -113,6 +132,7 @@ class Catalog:
         # SQLite has one writer at a time; waiting in line here is fairer than its busy handler.
         self._turn = threading.Lock()
         self._outgoing: Outgoing | None = None
+        self._hooks: Sequence[Hook] = ()
         try:
             with _translated():
                 upgrade.prepare(self._engine)
@@ -124,6 +144,10 @@ class Catalog:
         """Hand the messages of each change to somebody who publishes them at once."""
         self._outgoing = outgoing
 
+    def tell_hooks(self, hooks: Sequence[Hook]) -> None:
+        """Write down, with each change, what these have to be told of it."""
+        self._hooks = hooks
+
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Change the catalog, all or nothing.
@@ -134,7 +158,7 @@ class Catalog:
         try:
             turn = self._turn if self._is_sqlite else nullcontext()
             with _translated(), turn, self._engine.begin() as connection:
-                transaction = Transaction(connection, self._outgoing)
+                transaction = Transaction(connection, self._outgoing, self._hooks)
                 yield transaction
                 transaction._write_outbox()
         except BaseException:

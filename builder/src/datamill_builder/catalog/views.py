@@ -34,6 +34,9 @@ class PublicState(StrEnum):
     """It was removed to make room; asking again builds it again."""
 
 
+_MAX_WAITING_READ = 1000
+_MAX_WAITING_NAMED = 20
+
 _failed_alone = datasets.c.state == DatasetState.FAILED
 
 _public_state: ColumnElement[str] = case(
@@ -127,6 +130,8 @@ class LoggedRequest:
     handler_version: str
     config: str
     state: PublicState
+    client: str | None = None
+    """Who asked, where that was said."""
 
 
 @dataclass(frozen=True)
@@ -202,9 +207,32 @@ def logged_requests(connection: Connection, which: LogFilter, limit: int) -> lis
             handler_version=row.handler_version,
             config=row.config,
             state=PublicState(row.public_state),
+            client=row.client,
         )
         for row in reversed(rows)
     ]
+
+
+def waiting_clients(connection: Connection, dataset: Row[Any]) -> list[str]:
+    """Return the names of those who wait for a dataset id, the last one to ask first.
+
+    Each once, at most 20, of the newest 1,000 requests; who gave no name is left out.
+    """
+    waiting = (
+        select(requests.c.seq, requests.c.client)
+        .where(requests.c.dataset_id == dataset.dataset_id)
+        .order_by(requests.c.seq.desc())
+        .limit(min(dataset.waiting, _MAX_WAITING_READ))
+        .subquery()
+    )
+    query = (
+        select(waiting.c.client)
+        .where(waiting.c.client.is_not(None))
+        .group_by(waiting.c.client)
+        .order_by(func.max(waiting.c.seq).desc())
+        .limit(_MAX_WAITING_NAMED)
+    )
+    return list(connection.scalars(query)) if dataset.waiting else []
 
 
 def waiting_for_space(connection: Connection, *subjects: str | None) -> str | None:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +53,8 @@ class Delivery:
     tag: int = field(repr=False)
     trace: TraceContext | None = None
     """The trace that its sender says it belongs to."""
+    headers: Mapping[str, Any] | None = field(default=None, repr=False)
+    """As the sender wrote them: anything."""
 
 
 def received(method: Any, properties: Any, body: bytes) -> Delivery:
@@ -64,6 +66,7 @@ def received(method: Any, properties: Any, body: bytes) -> Delivery:
         method.redelivered,
         method.delivery_tag,
         TraceContext.received(properties.headers),
+        properties.headers,
     )
 
 

@@ -40,6 +40,7 @@ from datamill_builder.catalog.lifecycle.requested import (
     wait_for,
 )
 from datamill_builder.catalog.lifecycle.resolving import (
+    answer_resolved,
     build_again,
     plan_done,
     resolve_failed,
@@ -65,6 +66,7 @@ __all__ = [
     "aliases",
     "answer_failed",
     "answer_ready",
+    "answer_resolved",
     "asked_by",
     "build_again",
     "build_failed",

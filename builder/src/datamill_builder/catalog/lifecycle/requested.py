@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
@@ -40,12 +41,27 @@ _ANSWERED = (
 )
 
 
-def log_requests(change: Transaction, message_ids: list[str], dataset_id: str) -> int:
-    """Write accepted requests for one dataset into the log; return how many were not there yet."""
+def log_requests(
+    change: Transaction,
+    message_ids: list[str],
+    dataset_id: str,
+    clients: Sequence[str | None] | None = None,
+) -> int:
+    """Write accepted requests for one dataset into the log; return how many were not there yet.
+
+    `clients`: who sent each message, where that was said.
+    """
     moment = time.time()
     rows = [
-        {"message_id": message_id, "dataset_id": dataset_id, "accepted_at": moment}
-        for message_id in message_ids
+        {
+            "message_id": message_id,
+            "dataset_id": dataset_id,
+            "accepted_at": moment,
+            "client": client,
+        }
+        for message_id, client in zip(
+            message_ids, clients or [None] * len(message_ids), strict=True
+        )
     ]
     return insert_all_new(change.connection, requests, rows)
 

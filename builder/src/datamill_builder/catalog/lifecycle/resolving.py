@@ -19,12 +19,14 @@ from datamill_builder.catalog.lifecycle.find import (
     hold_dataset,
     next_turn,
 )
+from datamill_builder.catalog.lifecycle.hooked import call_hooks
 from datamill_builder.catalog.lifecycle.making import pack_when_complete
+from datamill_builder.catalog.lifecycle.requested import answer_ready
 from datamill_builder.catalog.lifecycle.results import (
     Failure,
     PlannedShard,
 )
-from datamill_builder.catalog.lifecycle.told import planned_event
+from datamill_builder.catalog.lifecycle.told import planned_event, ready_event
 from datamill_builder.catalog.outbox import tell
 from datamill_builder.catalog.rows import insert_new
 from datamill_builder.catalog.schema import builds, shards
@@ -76,6 +78,12 @@ def resolved(
     if build.state in (BuildState.BUILDING, BuildState.PACKING):
         tell(change, planned_event(build, claim.subject))
     return build
+
+
+def answer_resolved(change: Transaction, dataset_id: str, build: Row[Any], public_url: str) -> None:
+    """Answer those who wait for a dataset id that turned out to be ready already."""
+    answer_ready(change, dataset_id, build, public_url)
+    call_hooks(change, ready_event(build, dataset_id, public_url, cached=True))
 
 
 def plan_done(
