@@ -14,14 +14,15 @@ from datamill_builder.address import PublicAddress
 from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import Catalog, PatientChanges
+from datamill_builder.catalog.holdings import drop_leftovers
 from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import sources_of
 from datamill_builder.handlers.tools import kill_tools, stop_tools
 from datamill_builder.intake import Intake
+from datamill_builder.keeper import Keeper
 from datamill_builder.leases import Identity, Leases
-from datamill_builder.leftovers import drop_leftovers
 from datamill_builder.places import Places
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
@@ -90,7 +91,8 @@ class Builder:
         owner = self._identity.name
         self._raw_watch = RawWatch(self._catalog)
         self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
-        self._watchers = (self._raw_watch, self._scrubber)
+        self._keeper = Keeper(self._catalog, store, settings.store_budget_bytes)
+        self._watchers = (self._raw_watch, self._scrubber, self._keeper)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
         self._assembler = Assembler(self._catalog, store, self._space)
         steward = Steward(owner, bench, attempts, self._space, environments, self._assembler)

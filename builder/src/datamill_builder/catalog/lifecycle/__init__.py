@@ -18,6 +18,7 @@ from datamill_builder.catalog.lifecycle.find import (
     public_url,
     skipping_shards,
 )
+from datamill_builder.catalog.lifecycle.keeping import forget_files, pin, unpin
 from datamill_builder.catalog.lifecycle.making import (
     classic_done,
     forget_shards,
@@ -77,6 +78,7 @@ __all__ = [
     "find_shards",
     "skipping_shards",
     "finished",
+    "forget_files",
     "forget_marks",
     "forget_shards",
     "hold_aliases",
@@ -86,6 +88,7 @@ __all__ = [
     "mark_archive",
     "pack_done",
     "pack_found_damage",
+    "pin",
     "plan_done",
     "planned_event",
     "public_url",
@@ -96,6 +99,7 @@ __all__ = [
     "scrubbed",
     "shard_done",
     "storable",
+    "unpin",
     "wait_for",
     "work_failed",
 ]
