@@ -10,6 +10,7 @@ from datamill_notifier import (
     dataset_routes,
     event_routes,
     health_routes,
+    keeping_routes,
     metrics_routes,
     page_routes,
     request_routes,
@@ -39,6 +40,7 @@ def application(service: Service) -> web.Application:
     app.add_routes(health_routes.routes)  # /healthz, /readyz
     app.add_routes(page_routes.routes)  # /
     app.add_routes(admin_routes.routes)  # /admin/…
+    app.add_routes(keeping_routes.routes)  # /admin/datasets/<id>/pin …, /admin/gc
     app.on_response_prepare.append(_add_headers)
     return app
 

@@ -18,7 +18,8 @@ from datamill_notifier.transfers import Transfers
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of a running notifier. `public_url` is how clients reach it, no `/` behind."""
+    """The parts of a running notifier. `public_url` is how clients reach it, no `/` behind;
+    `budget_bytes` how much the store may hold."""
 
     catalog: Catalog
     store: Store
@@ -31,6 +32,7 @@ class Service:
     asker: Asker
     broker_connected: Callable[[], bool]
     stopping: Callable[[], bool]
+    budget_bytes: int | None
 
 
 SERVICE = web.AppKey("service", Service)
