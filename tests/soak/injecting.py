@@ -20,7 +20,7 @@ from sqlalchemy import select
 
 from datamill import topology
 from datamill_builder.catalog import lifecycle, schema
-from datamill_builder.eviction import make_room
+from datamill_builder.catalog.holdings import make_room
 from datamill_producer.rabbitmq.errors import NodeFailed
 from datamill_producer.up.descendants import descendants
 from tests.soak.asking import DATASETS
@@ -231,7 +231,7 @@ class Injector:
         with contextlib.closing(self._service.open_catalog()) as catalog:
             held = sum(path.stat().st_size for path in self._archives())
             budget = int(held * fault.dice)
-            return make_room(catalog, self._service.store, budget, kept_secs=0.0) > 0
+            return bool(make_room(catalog, self._service.store, budget, kept_secs=0.0).gone)
 
     # --- storage ---
 

@@ -13,9 +13,9 @@ from datamill.archive import Manifest
 from datamill.events import Reason
 from datamill.request import Request
 from datamill_builder.catalog import Catalog, lifecycle, tasks
+from datamill_builder.catalog.holdings import drop_packed_shards
 from datamill_builder.catalog.lifecycle import ArchiveResult, Failure, PlannedShard, ShardResult
 from datamill_builder.catalog.states import TaskKind
-from datamill_builder.leftovers import drop_packed_shards
 from datamill_builder.store import Store
 from tests.support.archives import PackedArchive, pack
 

@@ -13,12 +13,11 @@ from datamill import tracing
 from datamill.failpoint import failpoint
 from datamill_builder.assembler import Assembler
 from datamill_builder.catalog import CatalogUnavailable, Transaction, counted, lifecycle
+from datamill_builder.catalog.holdings import drop_packed_shards, make_room
 from datamill_builder.catalog.lifecycle import ArchiveResult
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.tasks import Claim, StaleFence
-from datamill_builder.eviction import make_room
 from datamill_builder.growing_archive import GrowingArchive
-from datamill_builder.leftovers import drop_packed_shards
 from datamill_builder.packing import DamagedShards, pack
 from datamill_builder.raw import RawDataChanged, raw_version
 from datamill_builder.recipe import Recipe

@@ -11,10 +11,10 @@ from datamill.broker import connect, translated
 from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog, counted, tasks
 from datamill_builder.catalog.counters import Counters
+from datamill_builder.catalog.holdings import drop_leftovers
 from datamill_builder.catalog.outbox import unsent_tickets
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.leases import LOOKS_IN_A_LEASE, Identity, Watch
-from datamill_builder.leftovers import drop_leftovers
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)

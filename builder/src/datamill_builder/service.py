@@ -16,6 +16,7 @@ from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import Catalog, PatientChanges
 from datamill_builder.catalog.counters import Counters
+from datamill_builder.catalog.holdings import drop_leftovers
 from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
@@ -26,8 +27,8 @@ from datamill_builder.hooks.caller import HookCaller
 from datamill_builder.hooks.housekeeping import HookHousekeeper
 from datamill_builder.hooks.targets import target_of
 from datamill_builder.intake import Intake
+from datamill_builder.keeper import Keeper
 from datamill_builder.leases import Identity, Leases
-from datamill_builder.leftovers import drop_leftovers
 from datamill_builder.places import Places
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
@@ -107,13 +108,20 @@ class Builder:
         self._heartbeat = Heartbeat(self._catalog, owner, workers, counters)
         self._raw_watch = RawWatch(self._catalog)
         self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
+        self._keeper = Keeper(self._catalog, store, settings.store_budget_bytes)
         self._catalog.tell_hooks(settings.hooks)
         self._hooks = [
             HookCaller(hook, target_of(hook, settings), self._catalog, self._changes)
             for hook in settings.hooks
         ]
         housekeeper = HookHousekeeper(self._catalog, [hook.name for hook in settings.hooks])
-        self._watchers = (self._raw_watch, self._scrubber, housekeeper, *self._hooks)
+        self._watchers = (
+            self._raw_watch,
+            self._scrubber,
+            self._keeper,
+            housekeeper,
+            *self._hooks,
+        )
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at, counters)
         self._assembler = Assembler(self._catalog, store, self._space)
         steward = Steward(owner, bench, attempts, self._space, environments, self._assembler)

@@ -11,6 +11,7 @@ from datamill_notifier import (
     dataset_routes,
     event_routes,
     health_routes,
+    keeping_routes,
     metrics_routes,
     openapi_routes,
     page_routes,
@@ -45,6 +46,7 @@ def application(service: Service) -> web.Application:
     app.add_routes(openapi_routes.routes)  # /openapi.json
     app.add_routes(page_routes.routes)  # /
     app.add_routes(admin_routes.routes)  # /admin/…
+    app.add_routes(keeping_routes.routes)  # /admin/datasets/<id>/pin …, /admin/gc
     app.on_response_prepare.append(_add_headers)
     app.on_response_prepare.append(_count)
     return app

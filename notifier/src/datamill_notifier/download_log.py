@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from datamill_builder.catalog import Catalog, CatalogUnavailable, downloads
+from datamill_builder.catalog import Catalog, CatalogUnavailable, Transaction, downloads
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +28,17 @@ class DownloadLog(threading.Thread):
     """Writes what it is told in one transaction, and what came meanwhile in the next.
 
     The event loop tells, this thread alone writes. What the catalog can't take is not written:
-    the log is for people, and a download is worth more.
+    the log is for people, and a download is worth more. But what has begun there has to end, or
+    its archive would be kept for it: that is written with what comes next.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, server: str) -> None:
+        """`server`: what this notifier is called in the log."""
         super().__init__(name="download log", daemon=True)
         self._catalog = catalog
+        self._server = server
+        self._open: dict[LoggedDownload, None] = {}
+        """Those whose end could not be written."""
         self._told: queue.SimpleQueue[LoggedDownload | None] = queue.SimpleQueue()
 
     def begin(self, download: LoggedDownload) -> None:
@@ -58,14 +63,14 @@ class DownloadLog(threading.Thread):
             while not self._told.empty():
                 batch.append(self._told.get())
             stopping = None in batch
-            self._write(list(dict.fromkeys(told for told in batch if told is not None)))
+            self._write(list(dict.fromkeys([*self._open, *(t for t in batch if t is not None)])))
 
     def _write(self, told: list[LoggedDownload]) -> None:
         if not told:
             return
         try:
             with self._catalog.write() as change:
-                rows = [d.row or downloads.begin(change, d.content_key, d.started_at) for d in told]
+                rows = [d.row or self._begun(change, d) for d in told]
                 ended = [
                     (row, d.sent_bytes, d.ended_at)
                     for row, d in zip(rows, told, strict=True)
@@ -74,6 +79,12 @@ class DownloadLog(threading.Thread):
                 downloads.end(change, ended)
         except CatalogUnavailable as error:
             log.warning("%d downloads were not logged: %s", len(told), error)
+            self._open = {d: None for d in told if d.row is not None and d.ended_at is not None}
             return
+        self._open.clear()
         for row, download in zip(rows, told, strict=True):
             download.row = row
+
+    def _begun(self, change: Transaction, download: LoggedDownload) -> downloads.Download:
+        begun_at = download.started_at
+        return downloads.begin(change, download.content_key, begun_at, self._server)

@@ -15,6 +15,7 @@ MAX_LIMIT = 10_000
 """The longest list that is given at once."""
 
 _DIGITS = re.compile(r"[0-9]{1,9}\Z", re.ASCII)
+_BYTES = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?\Z", re.ASCII)
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -47,6 +48,16 @@ def flag_of(request: web.Request, name: str) -> bool:
     if text not in ("0", "1"):
         raise invalid(f"{name}: {text[:40]!r} is neither 0 nor 1")
     return text == "1"
+
+
+def bytes_of(request: web.Request, name: str) -> int | None:
+    """Return a number of bytes; None where it is not given."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if not _BYTES.match(text):
+        raise invalid(f"{name}: {text[:40]!r} is not a number of bytes")
+    return int(text)
 
 
 def time_of(request: web.Request, name: str) -> float | None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +24,7 @@ from datamill.runfile import find_service
 from datamill.settings import Settings
 from datamill_builder.catalog import Catalog
 from datamill_builder.catalog.counters import Counters
+from datamill_builder.catalog.downloads import end_all_of
 from datamill_builder.catalog.rows import upsert
 from datamill_builder.catalog.schema import meta
 from datamill_builder.store import Store
@@ -37,6 +39,7 @@ from datamill_notifier.download_log import DownloadLog
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
 from datamill_notifier.listening import HubFeeder, consumer
+from datamill_notifier.own_name import OwnName
 from datamill_notifier.senders import Senders
 from datamill_notifier.server_log import server_log
 from datamill_notifier.service import Service
@@ -138,7 +141,9 @@ async def _service(
     stop: asyncio.Event,
 ) -> AsyncIterator[Service]:
     store = Store(settings.home / "store")
-    downloads = DownloadLog(catalog)
+    own = OwnName(settings.home / "notifiers")
+    await asyncio.to_thread(_end_downloads_of, own.gone(), own, catalog)
+    downloads = DownloadLog(catalog, own.name)
     downloads.start()
     archives, asker, senders = Archives(catalog, store), Asker(broker_url), Senders()
     try:
@@ -163,6 +168,16 @@ async def _service(
         senders.stop()
         downloads.stop()
         await asyncio.to_thread(downloads.join)
+        own.release()
+
+
+def _end_downloads_of(gone: list[str], own: OwnName, catalog: Catalog) -> None:
+    """Write down that what notifiers sent that were killed has ended: it kept its archives."""
+    if gone:
+        with catalog.write() as change:
+            ended = end_all_of(change, gone, time.time())
+        own.forget(gone)
+        log.info("downloads that an earlier notifier left open: %d", ended)
 
 
 def _announce(catalog: Catalog, url: str) -> None:

@@ -19,7 +19,8 @@ from datamill_notifier.transfers import Transfers
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of a running notifier. `public_url` is how clients reach it, no `/` behind."""
+    """The parts of a running notifier. `public_url` is how clients reach it, no `/` behind;
+    `store_budget_bytes` how much the store may hold."""
 
     catalog: Catalog
     store: Store

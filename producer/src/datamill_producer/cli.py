@@ -26,6 +26,12 @@ SECTIONS = {
     },
     "Administration": {
         "cancel": OwnCommand("Stop the build of a dataset.", f"{_COMMANDS}.cancel:cancel"),
+        "pin": OwnCommand("Keep datasets from eviction.", f"{_COMMANDS}.pin:pin"),
+        "unpin": OwnCommand("Let datasets be evicted.", f"{_COMMANDS}.pin:unpin"),
+        "evict": OwnCommand("Take datasets out of the store.", f"{_COMMANDS}.evict:evict"),
+        "gc": OwnCommand("Bring the store under its budget.", f"{_COMMANDS}.gc:gc"),
+        "verify": BorrowedCommand("Read the store's every byte.", "datamill-builder"),
+        "rebuild": BorrowedCommand("Build shards again, and compare.", "datamill-builder"),
         "replay": OwnCommand("Publish accepted requests again.", f"{_COMMANDS}.replay:replay"),
         "dead": OwnCommand("Look at refused messages.", f"{_COMMANDS}.dead:dead"),
         "hooks": BorrowedCommand("Who is told of answers; try it; call again.", "datamill-builder"),

@@ -15,6 +15,7 @@ from typing import Any
 from datamill.errors import (
     DatamillError,
     InvalidRequest,
+    Kept,
     NotAllowed,
     NothingFound,
     ServiceUnavailable,
@@ -23,6 +24,8 @@ from datamill.errors import (
 from datamill.runfile import Service
 
 TIMEOUT_SECS = 20.0
+TIDYING_TIMEOUT_SECS = 1800.0
+"""Deleting large files takes its time."""
 MAX_LIST = 10_000
 """The longest list that the notifier gives at once."""
 MIN_PREFIX = 6
@@ -91,13 +94,41 @@ class Gateway:
         found: Document = self._call("POST", f"/admin/datasets/{dataset_id}/cancel")
         return found
 
-    def _call(self, method: str, path: str, parameters: Parameters | None = None) -> Any:
+    def pin(self, dataset_id: str, *, pinned: bool) -> Document:
+        """Have a dataset's content never evicted, or let it be. Needs the admin token."""
+        word = "pin" if pinned else "unpin"
+        found: Document = self._call("POST", f"/admin/datasets/{dataset_id}/{word}")
+        return found
+
+    def evict(self, dataset_id: str, *, force: bool) -> Document:
+        """Take a dataset out of the store; return what went. Needs the admin token.
+
+        Raises `Kept` where it has to stay, and `NothingFound` where nothing of it is there.
+        """
+        parameters = {"force": int(force)}
+        path = f"/admin/datasets/{dataset_id}/evict"
+        found: Document = self._call("POST", path, parameters, TIDYING_TIMEOUT_SECS)
+        return found
+
+    def gc(self, budget_bytes: int | None, *, dry_run: bool) -> Document:
+        """Bring the store under its budget; return what went and what stays, and why."""
+        parameters = {"budget": budget_bytes, "dry_run": int(dry_run)}
+        found: Document = self._call("POST", "/admin/gc", parameters, TIDYING_TIMEOUT_SECS)
+        return found
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters | None = None,
+        timeout_secs: float = TIMEOUT_SECS,
+    ) -> Any:
         given = {name: value for name, value in (parameters or {}).items() if value is not None}
         query = f"?{urllib.parse.urlencode(given)}" if given else ""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         call = urllib.request.Request(f"{self.url}{path}{query}", headers=headers, method=method)
         try:
-            with urllib.request.urlopen(call, timeout=TIMEOUT_SECS) as response:
+            with urllib.request.urlopen(call, timeout=timeout_secs) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
@@ -137,6 +168,8 @@ def _refusal(url: str, code: int, body: bytes) -> DatamillError:
     match code:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return NotAllowed(f"{said}: set DATAMILL_ADMIN_TOKEN to the notifier's")
+        case HTTPStatus.CONFLICT if document.get("error") == "kept":
+            return Kept(said)
         case HTTPStatus.NOT_FOUND | HTTPStatus.CONFLICT:
             return NothingFound(said)
         case HTTPStatus.BAD_REQUEST:

@@ -55,6 +55,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
 
 def test_all_commands_are_there() -> None:
     names = {"request", "status", "list", "watch", "get", "up", "cancel", "replay", "dead"}
+    names |= {"pin", "unpin", "evict", "gc"}
     assert {path[0] for path in COMMANDS} == names
     assert {path[1] for path in COMMANDS if len(path) == 2} == {
         "list",

@@ -14,6 +14,7 @@ import pytest
 from datamill.errors import (
     DatamillError,
     InvalidRequest,
+    Kept,
     NotAllowed,
     NothingFound,
     ServiceUnavailable,
@@ -193,3 +194,30 @@ def test_a_long_log_comes_in_pages(
     played.answer = page
     found = selected(gateway, Selection())
     assert sorted(request.dataset_config["n"] for request in found) == list(range(1, 9))
+
+
+# --- what the store keeps ---
+
+
+def test_keeping_asks_for_what_it_says(played: Played, gateway: Gateway) -> None:
+    gateway.pin("a" * 64, pinned=True)
+    gateway.pin("a" * 64, pinned=False)
+    gateway.evict("a" * 64, force=True)
+    gateway.gc(1000, dry_run=True)
+    gateway.gc(None, dry_run=False)
+    assert played.asked == [
+        ("POST", f"/admin/datasets/{'a' * 64}/pin", {}),
+        ("POST", f"/admin/datasets/{'a' * 64}/unpin", {}),
+        ("POST", f"/admin/datasets/{'a' * 64}/evict", {"force": "1"}),
+        ("POST", "/admin/gc", {"budget": "1000", "dry_run": "1"}),
+        ("POST", "/admin/gc", {"dry_run": "0"}),
+    ]
+
+
+@pytest.mark.parametrize(("error", "kind"), [("kept", Kept), ("conflict", NothingFound)])
+def test_what_stays_is_told_from_what_is_not_there(
+    played: Played, gateway: Gateway, error: str, kind: type[DatamillError]
+) -> None:
+    played.answer = lambda *_: (409, {"error": error, "message": "it is so"})
+    with pytest.raises(kind, match="it is so"):
+        gateway.evict("a" * 64, force=False)

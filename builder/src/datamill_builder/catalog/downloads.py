@@ -1,4 +1,7 @@
-"""The log of downloads: who fetched what, without who."""
+"""The log of downloads: who fetched what, without who.
+
+What has no end yet is under way, and keeps its archive in the store.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from sqlalchemy import insert, update
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.schema import downloads
 
+LONGEST_SECS = 24 * 3600.0
+"""What began longer ago and has no end is of a notifier that is gone for good."""
+
 
 @dataclass(frozen=True)
 class Download:
@@ -18,9 +24,12 @@ class Download:
     seq: int
 
 
-def begin(change: Transaction, content_key: str, started_at: float) -> Download:
-    """Write down that a download begins; its `ended_at` stays empty until it ends."""
-    row = {"content_key": content_key, "bytes": 0, "started_at": started_at}
+def begin(change: Transaction, content_key: str, started_at: float, server: str) -> Download:
+    """Write down that a download begins; its `ended_at` stays empty until it ends.
+
+    `server`: the notifier that sends it.
+    """
+    row = {"content_key": content_key, "bytes": 0, "started_at": started_at, "server": server}
     seq = change.connection.execute(insert(downloads).values(row).returning(downloads.c.seq))
     return Download(seq.scalar_one())
 
@@ -33,3 +42,10 @@ def end(change: Transaction, ended: Iterable[tuple[Download, int, float]]) -> No
             .where(downloads.c.seq == download.seq)
             .values(bytes=sent_bytes, ended_at=ended_at)
         )
+
+
+def end_all_of(change: Transaction, servers: Iterable[str], ended_at: float) -> int:
+    """Write down that what some notifiers sent has ended: they are gone; return how many."""
+    gone = downloads.c.server.in_(list(servers))
+    open_ones = update(downloads).where(gone, downloads.c.ended_at.is_(None))
+    return change.connection.execute(open_ones.values(ended_at=ended_at)).rowcount

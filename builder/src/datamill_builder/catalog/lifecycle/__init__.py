@@ -19,6 +19,7 @@ from datamill_builder.catalog.lifecycle.find import (
     public_url,
     skipping_shards,
 )
+from datamill_builder.catalog.lifecycle.keeping import forget_files, pin, unpin
 from datamill_builder.catalog.lifecycle.making import (
     classic_done,
     forget_shards,
@@ -81,6 +82,7 @@ __all__ = [
     "find_shards",
     "skipping_shards",
     "finished",
+    "forget_files",
     "forget_marks",
     "forget_shards",
     "hold_aliases",
@@ -90,6 +92,7 @@ __all__ = [
     "mark_archive",
     "pack_done",
     "pack_found_damage",
+    "pin",
     "plan_done",
     "planned_event",
     "public_url",
@@ -100,6 +103,7 @@ __all__ = [
     "scrubbed",
     "shard_done",
     "storable",
+    "unpin",
     "wait_for",
     "work_failed",
 ]

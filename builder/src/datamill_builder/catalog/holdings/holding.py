@@ -1,0 +1,159 @@
+"""What lies in the store and may be taken away, as the catalog knows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, select
+
+from datamill_builder.catalog.downloads import LONGEST_SECS
+from datamill_builder.catalog.schema import builds, datasets, downloads, shards
+from datamill_builder.catalog.states import BuildState
+
+_ENDED_WITHOUT_ARCHIVE = (BuildState.FAILED, BuildState.CANCELLED)
+_MAY_HOLD = (BuildState.READY, *_ENDED_WITHOUT_ARCHIVE)
+# Not their recipes: those are long.
+_COLUMNS = (
+    builds.c.content_key,
+    builds.c.dataset_name,
+    builds.c.state,
+    builds.c.archive,
+    builds.c.bytes,
+    builds.c.created_at,
+    builds.c.ended_at,
+    builds.c.pinned_at,
+)
+
+
+class Kind(StrEnum):
+    """What is held of a build."""
+
+    ARCHIVE = "archive"
+    """Of one that is ready."""
+    SHARDS = "shards"
+    """Finished shards of one that failed or was cancelled, kept for the next time."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One thing that may be taken away. Times are seconds since the epoch.
+
+    `used_at`: when it was last asked for, made or fetched; `build_secs`: how long handlers worked
+    on it, all shards together; `downloads`: how many are under way.
+    """
+
+    kind: Kind
+    content_key: str
+    dataset_name: str
+    archive: str | None
+    bytes: int
+    used_at: float
+    build_secs: float
+    is_pinned: bool
+    downloads: int
+
+    @property
+    def name(self) -> str:
+        """What log lines call it."""
+        return self.archive or f"shards of {self.content_key[:12]}"
+
+
+def holdings(connection: Connection, content_key: str | None = None) -> list[Holding]:
+    """Return all that may be taken away, or what there is of one build."""
+    which = builds.c.state.in_(_MAY_HOLD)
+    if content_key is not None:
+        which = which & (builds.c.content_key == content_key)
+    asked_at = _by_key(connection, _asked(), which)
+    fetched = _by_key(connection, _fetched(), which)
+    costs = _by_key(connection, _costs(), which)
+    rows = connection.execute(select(*_COLUMNS).where(which).order_by(builds.c.content_key))
+    found = [
+        _holding(row, *(each.get(row.content_key) for each in (asked_at, fetched, costs)))
+        for row in rows
+    ]
+    return [holding for holding in found if holding.bytes]
+
+
+def held_bytes(connection: Connection) -> int:
+    """Return what archives and loose shards take of the store, finished or not."""
+    archives = connection.scalar(
+        select(func.sum(builds.c.bytes)).where(builds.c.state == BuildState.READY)
+    )
+    loose = connection.scalar(select(func.sum(shards.c.bytes)).where(shards.c.file.is_not(None)))
+    return int(archives or 0) + int(loose or 0)
+
+
+def ids_of(connection: Connection, content_keys: Iterable[str]) -> dict[str, list[str]]:
+    """Return the dataset ids that mean each of some builds."""
+    found: dict[str, list[str]] = {key: [] for key in content_keys}
+    query = select(datasets.c.content_key, datasets.c.dataset_id).where(
+        datasets.c.content_key.is_not(None)
+    )
+    for row in connection.execute(query.order_by(datasets.c.dataset_id)):
+        if row.content_key in found:
+            found[row.content_key].append(row.dataset_id)
+    return found
+
+
+def _holding(build: Row[Any], asked: Any, fetched: Any, cost: Any) -> Holding:
+    is_archive = build.state == BuildState.READY
+    loose_bytes = int(cost.loose_bytes or 0) if cost else 0
+    times = [
+        build.ended_at or build.created_at,
+        asked.asked_at if asked else None,
+        fetched.fetched_at if fetched else None,
+    ]
+    return Holding(
+        kind=Kind.ARCHIVE if is_archive else Kind.SHARDS,
+        content_key=build.content_key,
+        dataset_name=build.dataset_name,
+        archive=build.archive if is_archive else None,
+        bytes=int(build.bytes or 0) if is_archive else loose_bytes,
+        used_at=max(at for at in times if at is not None),
+        build_secs=float(cost.shard_secs or 0) + float(cost.whole_secs or 0) if cost else 0.0,
+        is_pinned=build.pinned_at is not None,
+        downloads=int(fetched.under_way or 0) if fetched else 0,
+    )
+
+
+def _asked() -> Select[Any]:
+    table = datasets.c
+    return select(table.content_key, func.max(table.asked_at).label("asked_at")).group_by(
+        table.content_key
+    )
+
+
+def _fetched() -> Select[Any]:
+    table, now = downloads.c, time.time()
+    # A row far from now is of a notifier that is gone, or of a clock that was wrong.
+    recent = table.started_at.between(now - LONGEST_SECS, now + LONGEST_SECS)
+    under_way = case((table.ended_at.is_(None) & recent, 1), else_=0)
+    return select(
+        table.content_key,
+        func.max(func.coalesce(table.ended_at, table.started_at)).label("fetched_at"),
+        func.sum(under_way).label("under_way"),
+    ).group_by(table.content_key)
+
+
+def _costs() -> Select[Any]:
+    table = shards.c
+    # What is made in one piece has no plan, and each of its shards says how long all of it took.
+    in_one_piece = table.plan_bytes == 0
+    return select(
+        table.content_key,
+        func.sum(case((in_one_piece, 0.0), else_=table.secs)).label("shard_secs"),
+        func.max(case((in_one_piece, table.secs), else_=0.0)).label("whole_secs"),
+        func.sum(case((table.file.is_not(None), table.bytes), else_=0)).label("loose_bytes"),
+    ).group_by(table.content_key)
+
+
+def _by_key(
+    connection: Connection, query: Select[Any], which: ColumnElement[bool]
+) -> dict[str, Row[Any]]:
+    column = query.selected_columns[0]
+    keys = select(builds.c.content_key).where(which)
+    return {row[0]: row for row in connection.execute(query.where(column.in_(keys)))}
