@@ -7,14 +7,18 @@ from aiohttp import web
 from datamill.request import MAX_MESSAGE_BYTES
 from datamill_notifier import (
     admin_routes,
+    compare_routes,
+    dataset_details_routes,
     dataset_routes,
     event_routes,
+    glance_routes,
     health_routes,
     metrics_routes,
     page_routes,
     request_routes,
 )
 from datamill_notifier.farewell import take_no_more
+from datamill_notifier.near import NEAR, Near
 from datamill_notifier.problems import answer_problems
 from datamill_notifier.service import SERVICE, Service
 
@@ -32,10 +36,14 @@ def application(service: Service) -> web.Application:
         client_max_size=MAX_MESSAGE_BYTES,
     )
     app[SERVICE] = service
+    app[NEAR] = Near(service.catalog)
     app.add_routes(dataset_routes.routes)  # /datasets…
+    app.add_routes(dataset_details_routes.routes)  # …/details
     app.add_routes(request_routes.routes)  # POST /requests
+    app.add_routes(compare_routes.routes)  # /compare, /near
     app.add_routes(event_routes.routes)  # /events
     app.add_routes(metrics_routes.routes)  # /metrics
+    app.add_routes(glance_routes.routes)  # /overview
     app.add_routes(health_routes.routes)  # /healthz, /readyz
     app.add_routes(page_routes.routes)  # /
     app.add_routes(admin_routes.routes)  # /admin/…

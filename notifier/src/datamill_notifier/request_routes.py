@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from aiohttp import web
@@ -9,6 +10,7 @@ from aiohttp import web
 from datamill.errors import DecodeError
 from datamill.logs import DATASET_ID
 from datamill.request import Request
+from datamill_notifier.near import near_of
 from datamill_notifier.origin import check_origin
 from datamill_notifier.problems import invalid
 from datamill_notifier.service import service_of
@@ -27,12 +29,13 @@ async def post_request(request: web.Request) -> web.Response:
         asked = Request.decode(await request.read())
     except DecodeError as error:
         raise invalid(f"the request {error}" if _lacks_subject(error) else str(error)) from error
-    message_id = await service.asker.ask(asked)
+    message_id, near = await asyncio.gather(service.asker.ask(asked), near_of(request).hint(asked))
     log.info("asked over HTTP: %s", asked.dataset_name, extra={DATASET_ID: asked.dataset_id})
     document = {
         "dataset_id": asked.dataset_id,
         "url": f"{service.public_url}/datasets/{asked.dataset_id}",
         "message_id": message_id,
+        "near": near,
     }
     return web.json_response(document, status=202, headers={"Location": document["url"]})
 

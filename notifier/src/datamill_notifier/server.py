@@ -149,6 +149,7 @@ async def _service(
             asker=asker,
             broker_connected=events.subscribed.is_set,
             stopping=stop.is_set,
+            store_budget_bytes=settings.store_budget_bytes,
         )
     finally:
         asker.close()

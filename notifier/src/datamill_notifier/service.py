@@ -31,6 +31,8 @@ class Service:
     asker: Asker
     broker_connected: Callable[[], bool]
     stopping: Callable[[], bool]
+    store_budget_bytes: int | None = None
+    """What the store may hold; None: anything."""
 
 
 SERVICE = web.AppKey("service", Service)

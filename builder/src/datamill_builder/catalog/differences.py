@@ -82,6 +82,8 @@ class Side:
     recipe: Mapping[str, Any] | None = None
     content_key: str | None = None
     dataset_id: str | None = None
+    ready: bool = False
+    """Whether its archive is there."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def known_defaults(sides: Iterable[Side]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for side in sides:
         if side.recipe is not None:
-            resolved = side.recipe["config"]
+            resolved = side.recipe.get("config", {})
             found |= {name: resolved[name] for name in resolved if name not in side.config}
     return found
 
@@ -185,7 +187,7 @@ def _differences(one: Side, other: Side, defaults: Mapping[str, Any]) -> Iterato
 def _same_version(one: Side, other: Side) -> bool:
     """Return whether both mean one release, as far as is known: `1.0` may be `1.0.0`."""
     spelled = [
-        {side.handler_version, *([side.recipe["package_version"]] if side.recipe else [])}
+        {side.handler_version, *([side.recipe.get("package_version")] if side.recipe else [])}
         for side in (one, other)
     ]
     return bool(spelled[0] & spelled[1])
@@ -206,14 +208,14 @@ def _configs(
 
 def _filled(side: Side, beside: Side, defaults: Mapping[str, Any]) -> dict[str, Any]:
     if side.recipe is not None:
-        return dict(side.recipe["config"])
+        return dict(side.recipe.get("config", {}))
     # What neither gave is, of one handler, the same on both sides.
     config = {**defaults, **known_defaults([beside]), **side.config}
     if beside.recipe is not None:
         # Asked for in the same words it is the same, whatever the handler makes of them.
         for name, value in side.config.items():
             if name in beside.config and _equal(beside.config[name], value):
-                config[name] = beside.recipe["config"].get(name, value)
+                config[name] = beside.recipe.get("config", {}).get(name, value)
     return config
 
 
@@ -230,24 +232,28 @@ def _options(
 
 def _of_recipes(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Difference]:
     """Yield what two recipes differ in beside the config."""
-    handler = False
-    for name in ("package", "package_version", "entry_point"):
-        if one[name] != other[name]:
-            handler = True
-            yield Difference(Kind.HANDLER, name, one[name], other[name])
-    if one["wheel_sha256"] != other["wheel_sha256"] and not handler:
-        # Another version is another wheel anyway.
-        wheels = _short(one["wheel_sha256"]), _short(other["wheel_sha256"])
-        yield Difference(Kind.WHEEL, "wheel", *wheels)
-    if one["lock"] != other["lock"]:
-        yield from _of_locks(one["lock"], other["lock"])
-    if one["raw_version"] != other["raw_version"]:
-        versions = _short(one["raw_version"]), _short(other["raw_version"])
-        yield Difference(Kind.RAW, "raw data", *versions)
+    handler = list(_unequal(one, other, Kind.HANDLER, "package", "package_version", "entry_point"))
+    yield from handler
+    if not handler:  # another version is another wheel anyway
+        for wheel in _unequal(one, other, Kind.WHEEL, "wheel_sha256"):
+            yield Difference(Kind.WHEEL, "wheel", _short(wheel.before), _short(wheel.after))
+    if one.get("lock") != other.get("lock"):
+        yield from _of_locks(one.get("lock", ""), other.get("lock", ""))
+    for raw in _unequal(one, other, Kind.RAW, "raw_version"):
+        yield Difference(Kind.RAW, "raw data", _short(raw.before), _short(raw.after))
+
+
+def _unequal(
+    one: Mapping[str, Any], other: Mapping[str, Any], kind: Kind, *names: str
+) -> Iterator[Difference]:
+    for name in names:
+        before, after = one.get(name, Untold.ABSENT), other.get(name, Untold.ABSENT)
+        if before != after:
+            yield Difference(kind, name, before, after)
 
 
 def _of_locks(one: str, other: str) -> Iterator[Difference]:
-    before, after = _pins(one), _pins(other)
+    before, after = pins(one), pins(other)
     different = sorted(dict(before.items() ^ after.items()))
     for name in different:
         versions = before.get(name, Untold.ABSENT), after.get(name, Untold.ABSENT)
@@ -256,11 +262,11 @@ def _of_locks(one: str, other: str) -> Iterator[Difference]:
         yield Difference(Kind.ENVIRONMENT, "files of its packages", "some", "others")
 
 
-def _pins(lock: str) -> dict[str, str]:
-    """Return name → version of what a lock holds, the interpreter (its first line) included."""
+def pins(lock: str) -> dict[str, str]:
+    """Return name → version of what a lock holds; `interpreter`: what its first line says."""
     lines = lock.splitlines()
-    pins = (line.split("==", 1) for line in lines if "==" in line and not line.startswith(" "))
-    found = {name.strip(): rest.split()[0] for name, rest in pins}
+    pinned = (line.split("==", 1) for line in lines if "==" in line and not line.startswith(" "))
+    found = {name.strip(): rest.split()[0] for name, rest in pinned}
     if lines and lines[0].startswith("# "):
         found["interpreter"] = lines[0].removeprefix("# ")
     return found
