@@ -221,6 +221,7 @@ def test_what_the_system_refuses_is_a_line_too(run: CliRunner) -> None:
         ["replay", "--dead", "--failed"],
         ["replay", "--since", "yesterday"],
         ["replay", "--failed", "--rate", "0"],
+        ["replay", "--failed", "--timeout", "3"],
         ["dead", "drop"],
         ["dead", "replay", "1", "--all"],
         ["up", "--workers", "-1"],
