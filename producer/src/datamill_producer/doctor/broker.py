@@ -23,6 +23,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BLOCKED_SECS = 3.0
 """How long an alarm may keep a message waiting before it is called one."""
 _MANY_WAIT = 10_000
+_NOT_LOOKED_AT = ok("not looked at: the line about the broker says why")
 
 
 def broker_checks(url: str) -> Iterator[Check]:
@@ -92,16 +93,21 @@ def _alarms(url: str) -> Iterator[Found]:
         )
     except BrokerRefused:
         yield ok("not looked at: this user may not publish to the default exchange")
+    except DatamillError:
+        yield _NOT_LOOKED_AT
     else:
         yield ok("it takes messages: none is on")
 
 
 def _queues(url: str) -> Iterator[Found]:
-    with _connected(url) as connection:
-        for exchange in topology.EXCHANGES:
-            yield from _exchange(connection, exchange)
-        for queue in topology.QUEUES:
-            yield from _queue(connection, queue)
+    try:
+        with _connected(url) as connection:
+            for exchange in topology.EXCHANGES:
+                yield from _exchange(connection, exchange)
+            for queue in topology.QUEUES:
+                yield from _queue(connection, queue)
+    except DatamillError:
+        yield _NOT_LOOKED_AT
 
 
 def _exchange(connection: Any, exchange: topology.Exchange) -> Iterator[Found]:

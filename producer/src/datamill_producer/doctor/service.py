@@ -38,7 +38,8 @@ def service_checks(settings: Settings) -> Iterator[Check]:
 
 
 def _nothing_runs(why: str) -> Iterator[Found]:
-    yield warning(why, "`datamill up` runs everything on this machine")
+    says, _, advice = why.partition(": ")
+    yield warning(says, advice or "`datamill up` runs everything on this machine")
 
 
 def _addresses(service: Service) -> Iterator[Found]:
