@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from datamill_builder.catalog import Catalog, builders, counters, schema
-from datamill_builder.catalog.waiting import waiting
+from datamill_builder.catalog.backlog import waiting
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
 from tests.support.postgresql import PostgresqlServer, postgresql

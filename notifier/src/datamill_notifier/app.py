@@ -7,9 +7,12 @@ from aiohttp import web
 from datamill.request import MAX_MESSAGE_BYTES
 from datamill_notifier import (
     admin_routes,
+    compare_routes,
     counted,
+    dataset_details_routes,
     dataset_routes,
     event_routes,
+    glance_routes,
     health_routes,
     keeping_routes,
     metrics_routes,
@@ -20,6 +23,7 @@ from datamill_notifier import (
 from datamill_notifier.farewell import take_no_more
 from datamill_notifier.following import follow
 from datamill_notifier.metrics import registry_of
+from datamill_notifier.near import NEAR, Near
 from datamill_notifier.problems import answer_problems
 from datamill_notifier.service import SERVICE, Service, service_of
 
@@ -38,10 +42,14 @@ def application(service: Service) -> web.Application:
     )
     app[SERVICE] = service
     app[metrics_routes.REGISTRY] = registry_of(service)
+    app[NEAR] = Near(service.catalog)
     app.add_routes(dataset_routes.routes)  # /datasets…
+    app.add_routes(dataset_details_routes.routes)  # …/details
     app.add_routes(request_routes.routes)  # POST /requests
+    app.add_routes(compare_routes.routes)  # /compare, /near
     app.add_routes(event_routes.routes)  # /events
     app.add_routes(metrics_routes.routes)  # /metrics
+    app.add_routes(glance_routes.routes)  # /overview
     app.add_routes(health_routes.routes)  # /healthz, /readyz
     app.add_routes(openapi_routes.routes)  # /openapi.json
     app.add_routes(page_routes.routes)  # /

@@ -16,10 +16,12 @@ from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.views import PublicState
 from datamill_notifier import documents, looking
 from datamill_notifier.held_file import HeldFile
+from datamill_notifier.near import Near, near_of
 from datamill_notifier.parameters import limit_of, word_of
 from datamill_notifier.problems import not_found
 from datamill_notifier.representation import IMMUTABLE, REVALIDATE, Representation, send
 from datamill_notifier.service import Service, service_of
+from datamill_notifier.used import usage_of
 
 _ARCHIVE_NAME = re.compile(
     r"[a-z0-9][a-z0-9_-]{0,63}_[A-Za-z0-9][A-Za-z0-9._+-]{0,63}_(?P<key>[0-9a-f]{64})\.zip\Z",
@@ -38,13 +40,21 @@ routes = web.RouteTableDef()
 async def list_datasets(request: web.Request) -> web.Response:
     """Answer with summaries, newest first."""
     found = await asyncio.to_thread(
-        looking.newest,
+        _listed,
         service_of(request),
         word_of(request, "state", PublicState),
         request.query.get("name"),
         limit_of(request, default=100),
     )
-    return web.json_response([documents.summary(view) for view in found], headers=_AS_OF_NOW)
+    return web.json_response(found, headers=_AS_OF_NOW)
+
+
+def _listed(
+    service: Service, state: PublicState | None, name: str | None, limit: int
+) -> list[documents.Document]:
+    found = looking.newest(service, state, name, limit)
+    used = usage_of(service, found)
+    return [documents.summary(view) | used[view.dataset_id] for view in found]
 
 
 @routes.get("/datasets/{name}")
@@ -52,21 +62,22 @@ async def get_dataset(request: web.Request) -> web.StreamResponse:
     """Answer with the state of a dataset id, or with an archive."""
     name = request.match_info["name"]
     if looking.is_dataset_id(name):
-        return await _state(service_of(request), name)
+        return await _state(service_of(request), near_of(request), name)
     if match := _ARCHIVE_NAME.match(name):
         return await _archive(request, name, match["key"])
     raise not_found("there is no dataset or archive of this name")
 
 
-async def _state(service: Service, dataset_id: str) -> web.Response:
-    text = await asyncio.to_thread(_state_text, service, dataset_id)
+async def _state(service: Service, near: Near, dataset_id: str) -> web.Response:
+    text = await asyncio.to_thread(_state_text, service, near, dataset_id)
     return web.json_response(text=text, headers=_AS_OF_NOW)
 
 
-def _state_text(service: Service, dataset_id: str) -> str:
-    return json.dumps(
-        documents.state(looking.find_closely(service, dataset_id), service.public_url)
-    )
+def _state_text(service: Service, near: Near, dataset_id: str) -> str:
+    closely = looking.find_closely(service, dataset_id)
+    ready = closely.view.state is PublicState.READY
+    document = documents.state(closely, service.public_url)
+    return json.dumps(document | {"near": None if ready else near.to_unfinished(dataset_id)})
 
 
 async def _archive(request: web.Request, name: str, content_key: str) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from datamill.client_name import CLIENT_FIELD, sendable
 from datamill.errors import DecodeError
 from datamill.logs import DATASET_ID
 from datamill.request import Request
+from datamill_notifier.near import near_of
 from datamill_notifier.origin import check_origin
 from datamill_notifier.problems import invalid
 from datamill_notifier.service import service_of
@@ -30,12 +32,15 @@ async def post_request(request: web.Request) -> web.Response:
     except DecodeError as error:
         raise invalid(f"the request {error}" if _lacks_subject(error) else str(error)) from error
     client = sendable(request.headers.get(CLIENT_FIELD))
-    message_id = await service.asker.ask(asked, tracing.here(), client)
+    message_id, near = await asyncio.gather(
+        service.asker.ask(asked, tracing.here(), client), near_of(request).hint(asked)
+    )
     log.info("asked over HTTP: %s", asked.dataset_name, extra={DATASET_ID: asked.dataset_id})
     document = {
         "dataset_id": asked.dataset_id,
         "url": f"{service.public_url}/datasets/{asked.dataset_id}",
         "message_id": message_id,
+        "near": near,
     }
     return web.json_response(document, status=202, headers={"Location": document["url"]})
 

@@ -41,17 +41,23 @@ Parameters = Mapping[str, str | int | float | None]
 class Gateway:
     """Asks a notifier. Every method raises `ServiceUnavailable` where it can't be reached."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, timeout_secs: float = TIMEOUT_SECS) -> None:
         if service.http_url is None:
             raise ServiceUnavailable(
                 "this asks the notifier, and its address is not known: set DATAMILL_URL"
             )
         self.url = service.http_url
         self._token = service.admin_token
+        self._timeout_secs = timeout_secs
 
     def dataset(self, dataset_id: str) -> Document:
         """Return the state of a dataset; raise `NothingFound` for one nobody asked for."""
         found: Document = self._call("GET", f"/datasets/{dataset_id}")
+        return found
+
+    def details(self, dataset_id: str) -> Document:
+        """Return everything about a dataset; raise `NothingFound` for one nobody asked for."""
+        found: Document = self._call("GET", f"/datasets/{dataset_id}/details")
         return found
 
     def datasets(
@@ -72,6 +78,22 @@ class Gateway:
         if len(ids) > 1:
             raise InvalidRequest(f"{given} begins {len(ids)} dataset ids: give more of it")
         return str(ids[0])
+
+    def compare(self, one: object, other: object) -> Document:
+        """Return what differs between two dataset ids or requests (as documents)."""
+        found: Document = self._call("POST", "/compare", body={"a": one, "b": other})
+        return found
+
+    def near(self, request: Document) -> Document | None:
+        """Return the finished dataset that is near to a request, if there is one."""
+        answer: Document = self._call("POST", "/near", body=request)
+        found: Document | None = answer["near"]
+        return found
+
+    def overview(self) -> Document:
+        """Return the service at a glance: what runs, what waits, what came of it."""
+        found: Document = self._call("GET", "/overview")
+        return found
 
     def readiness(self) -> Document:
         """Return which parts of the notifier work; `ready` says whether all do."""
@@ -121,14 +143,19 @@ class Gateway:
         method: str,
         path: str,
         parameters: Parameters | None = None,
-        timeout_secs: float = TIMEOUT_SECS,
+        timeout_secs: float | None = None,
+        body: object | None = None,
     ) -> Any:
         given = {name: value for name, value in (parameters or {}).items() if value is not None}
         query = f"?{urllib.parse.urlencode(given)}" if given else ""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        call = urllib.request.Request(f"{self.url}{path}{query}", headers=headers, method=method)
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(body).encode()
+        call = urllib.request.Request(f"{self.url}{path}{query}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(call, timeout=timeout_secs) as response:
+            with urllib.request.urlopen(call, timeout=timeout_secs or self._timeout_secs) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:

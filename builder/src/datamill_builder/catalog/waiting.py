@@ -1,86 +1,81 @@
-"""How much waits, and for how long: for `/metrics`.
-
-Ages are of the clock of whoever asks, and for people: no decision rests on them.
-"""
+"""Why something is not under way: what the tasks of a dataset say."""
 
 from __future__ import annotations
 
-import json
-import time
-from dataclasses import dataclass
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
-from datamill import topology
-from datamill_builder.catalog.schema import builds, datasets, hook_calls, outbox, requests, tasks
-from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind, TaskState
+from datamill_builder.catalog.schema import tasks
+from datamill_builder.catalog.states import ACTIVE_TASKS, TaskKind, TaskState
+
+_AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """What waits as of now. `queued`: datasets of which no shard has been begun."""
+class Work:
+    """The work on one dataset id or content key: task states by kind, and what went wrong last."""
 
-    queued: int
-    queued_secs: float
-    """How long the longest of them waits; 0 where there is none."""
-    outbox_secs: float
-    """How old the oldest event is that no broker has confirmed; 0 where there is none."""
-    hook_calls: dict[str, int]
-    """By state."""
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    error: str | None = None
+
+    def has(self, kind: TaskKind, state: TaskState) -> bool:
+        """Return whether there is such a task."""
+        return self.counts.get((kind, state), 0) > 0
+
+    def count(self, kind: TaskKind, state: TaskState) -> int:
+        """Return how many such tasks there are."""
+        return self.counts.get((kind, state), 0)
 
 
-def waiting(connection: Connection) -> Waiting:
-    """Return what waits."""
-    moment = time.time()
-    resolving, asked_at = _resolving(connection)
-    begun = (
-        select(tasks.c.task_id)
-        .where(tasks.c.kind == TaskKind.SHARD, tasks.c.subject == builds.c.content_key)
-        .where(tasks.c.state.in_((TaskState.LEASED, TaskState.DONE)))
-        .exists()
+def work_on(connection: Connection, subjects: Iterable[str]) -> dict[str, Work]:
+    """Return the work on each of some dataset ids and content keys, where there is any."""
+    counts: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+    errors: dict[str, str] = {}
+    named = sorted(set(subjects))
+    for begin in range(0, len(named), _AT_A_TIME):
+        some = named[begin : begin + _AT_A_TIME]
+        for row in _counted(connection, some):
+            counts[row.subject][row.kind, row.state] = row.count_of
+            if row.state in ACTIVE_TASKS and row.error:
+                errors[row.subject] = row.error
+    return {subject: Work(found, errors.get(subject)) for subject, found in counts.items()}
+
+
+def _counted(connection: Connection, subjects: list[str]) -> list[Row[Any]]:
+    columns = tasks.c.subject, tasks.c.kind, tasks.c.state
+    query = (
+        select(*columns, func.count().label("count_of"), func.max(tasks.c.error).label("error"))
+        .where(tasks.c.subject.in_(subjects))
+        .group_by(*columns)
     )
-    began_at = func.min(func.coalesce(builds.c.started_at, builds.c.created_at))
-    queued, queued_at = connection.execute(
-        select(func.count(), began_at)
-        .where(builds.c.state.in_((BuildState.PLANNING, BuildState.BUILDING)))
-        .where(~begun)
-    ).one()
-    oldest = min((at for at in (asked_at, queued_at) if at is not None), default=moment)
-    calls = select(hook_calls.c.state, func.count()).group_by(hook_calls.c.state)
-    return Waiting(
-        queued=resolving + queued,
-        queued_secs=max(0.0, moment - oldest),
-        outbox_secs=max(0.0, moment - (_oldest_event(connection) or moment)),
-        hook_calls={row[0]: row[1] for row in connection.execute(calls)},
-    )
+    return list(connection.execute(query))
 
 
-def _resolving(connection: Connection) -> tuple[int, float | None]:
-    """Return how many dataset ids are resolved, and when the first waiting request came."""
-    state = datasets.c.state == DatasetState.RESOLVING
-    count = connection.scalar(select(func.count()).select_from(datasets).where(state)) or 0
-    if not count:
-        return 0, None
-    # Those who wait are the last ones that asked; earlier ones have had their answer.
-    newest_first = func.row_number().over(
-        partition_by=requests.c.dataset_id, order_by=requests.c.seq.desc()
-    )
-    ranked = (
-        select(requests.c.accepted_at, datasets.c.waiting, newest_first.label("place"))
-        .join(datasets, datasets.c.dataset_id == requests.c.dataset_id)
-        .where(state)
-        .subquery()
-    )
-    first = select(func.min(ranked.c.accepted_at)).where(ranked.c.place <= ranked.c.waiting)
-    return count, connection.scalar(first)
+def why(work: Work, ahead: int, *, builders: int | None) -> str | None:
+    """Return why nothing can be seen of it yet; None where its shards are being made.
+
+    `builders`: how many show signs of life; None where that is not known.
+    """
+    if work.error:
+        return f"is tried again after: {_one_line(work.error)}"
+    if work.has(TaskKind.PACK, TaskState.LEASED):
+        return "its archive is being packed"
+    if work.has(TaskKind.SHARD, TaskState.LEASED):
+        return None
+    if work.has(TaskKind.RESOLVE, TaskState.LEASED):
+        return "its handler is being asked; the environment is made first, where it is not there"
+    if work.has(TaskKind.PLAN, TaskState.LEASED):
+        return "its source items are being listed"
+    if builders == 0:
+        return "no builder runs"
+    if ahead:
+        return f"{ahead} build{'s' * (ahead != 1)} began before it, and all workers are busy"
+    return "waits for a free worker"
 
 
-def _oldest_event(connection: Connection) -> float | None:
-    body = connection.scalar(
-        select(outbox.c.body)
-        .where(outbox.c.exchange == topology.EVENTS_EXCHANGE)
-        .order_by(outbox.c.seq)
-        .limit(1)
-    )
-    return None if body is None else datetime.fromisoformat(json.loads(body)["time"]).timestamp()
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from datamill.errors import DatamillError
 from datamill.events import Reason
 from datamill.request import canonical_json
 from datamill_builder.catalog import counted
@@ -24,7 +23,7 @@ from datamill_builder.handlers.process import (
     HandlerStopped,
 )
 from datamill_builder.handlers.spares import Begun, Spares
-from datamill_builder.store import ScratchFolder, Store
+from datamill_builder.store import Store
 
 _QUIET_SECS = 10.0
 """Spares are begun when no handler is at work, or after so long: they would only slow it down."""
@@ -63,20 +62,23 @@ class OpenHandler:
     """
 
     key: bytes
-    process: HandlerProcess
+    begun: Begun
     info: dict[str, Any]
-    folder: ScratchFolder
     raw_version: str | None = None
+
+    @property
+    def process(self) -> HandlerProcess:
+        """The process itself."""
+        return self.begun.process
 
     @property
     def workdir(self) -> Path:
         """Where the process runs, and may write."""
-        return self.folder.path
+        return self.begun.folder.path
 
     def close(self) -> None:
-        """End the process and remove its folder."""
-        self.process.close()
-        self.folder.close()
+        """End the process, remove its folder and let go of its environment."""
+        self.begun.close()
 
 
 class HandlerPool:
@@ -165,7 +167,7 @@ class HandlerPool:
     def _open(self, opening: Opening) -> OpenHandler:
         label = f"{opening.dataset_name} {opening.environment.package_version}"
         begun = self._spares.take(opening.environment) or self._begin(opening.environment, label)
-        process, folder = begun.process, begun.folder
+        process = begun.process
         process.label = label
         process.context = contextvars.copy_context()
         self._works(process)
@@ -189,20 +191,20 @@ class HandlerPool:
             self._spares.restock(opening.environment)
         # Known from here on by what its config was resolved to: that is what builds ask for.
         resolved = replace(opening, config=info["config"], raw=info["raw"])
-        return OpenHandler(resolved.key, process, info, folder)
+        return OpenHandler(resolved.key, begun, info)
 
     def _begin(self, environment: Environment, label: str) -> Begun:
-        python = self._environments.python(environment)
-        folder = self._store.open_scratch()
-        try:
+        with ExitStack() as undone:
+            held = self._environments.hold(environment)
+            undone.callback(held.close)
+            folder = self._store.open_scratch()
+            undone.callback(folder.close)
             if self._stopped:
                 raise HandlerStopped
-            process = HandlerProcess(python, folder.path, label, self._memory_bytes)
+            process = HandlerProcess(held.python, folder.path, label, self._memory_bytes)
             self._counters.add(counted.HANDLER_STARTS)
-            return Begun(process, folder)
-        except (DatamillError, OSError):
-            folder.close()
-            raise
+            undone.pop_all()
+        return Begun(process, folder, held)
 
     def _begun_spare(self, environment: Environment) -> Begun:
         """Return a process that has imported its handler, begun in a quiet moment."""
