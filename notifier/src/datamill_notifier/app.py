@@ -11,10 +11,11 @@ from datamill_notifier import (
     event_routes,
     health_routes,
     metrics_routes,
-    page_routes,
     request_routes,
+    savings_routes,
 )
 from datamill_notifier.farewell import take_no_more
+from datamill_notifier.live import routes as live_routes
 from datamill_notifier.problems import answer_problems
 from datamill_notifier.service import SERVICE, Service
 
@@ -37,7 +38,8 @@ def application(service: Service) -> web.Application:
     app.add_routes(event_routes.routes)  # /events
     app.add_routes(metrics_routes.routes)  # /metrics
     app.add_routes(health_routes.routes)  # /healthz, /readyz
-    app.add_routes(page_routes.routes)  # /
+    app.add_routes(savings_routes.routes)  # /savings
+    app.add_routes(live_routes.routes)  # /, /page…
     app.add_routes(admin_routes.routes)  # /admin/…
     app.on_response_prepare.append(_add_headers)
     return app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from datamill.events import Event
 from datamill.request import DATASET_ID_PATTERN
 from datamill_builder.catalog import lifecycle, views
+from datamill_builder.catalog.usage import Usage, usage_of
 from datamill_builder.catalog.views import DatasetView, PublicState
 from datamill_notifier.problems import not_found
 from datamill_notifier.service import Service
@@ -26,6 +27,7 @@ class Closely:
     shards: list[Row[Any]]
     note: str | None = None
     """What it waits for that is nobody's turn."""
+    usage: Usage = field(default_factory=Usage)
 
     def fetchable(self) -> list[Row[Any]]:
         """Return the shards that are done and there."""
@@ -46,7 +48,7 @@ def find(service: Service, dataset_id: str) -> DatasetView | None:
     """Return a dataset id; None where it was never asked for. Blocks."""
     with service.catalog.read() as connection:
         view = views.dataset_view(connection, dataset_id)
-    return None if view is None else _as_stored(service, view)
+    return None if view is None else as_stored(service, view)
 
 
 def find_closely(service: Service, dataset_id: str) -> Closely:
@@ -58,7 +60,8 @@ def find_closely(service: Service, dataset_id: str) -> Closely:
         key = view.dataset.content_key
         shards = lifecycle.find_shards(connection, key) if key else []
         note = views.waiting_for_space(connection, dataset_id, key)
-    return Closely(_as_stored(service, view), shards, note)
+        used = usage_of(connection, [key]) if key else {}
+    return Closely(as_stored(service, view), shards, note, used.get(key, Usage()))
 
 
 def newest(
@@ -67,7 +70,7 @@ def newest(
     """Return datasets, newest first. Blocks."""
     with service.catalog.read() as connection:
         found = views.dataset_views(connection, state, dataset_name, limit)
-    return [_as_stored(service, view) for view in found]
+    return [as_stored(service, view) for view in found]
 
 
 def state_events(service: Service, view: DatasetView) -> list[Event]:
@@ -84,7 +87,7 @@ def state_events(service: Service, view: DatasetView) -> list[Event]:
     return [event for event in events if event is not None]
 
 
-def _as_stored(service: Service, view: DatasetView) -> DatasetView:
+def as_stored(service: Service, view: DatasetView) -> DatasetView:
     """Say `evicted` of an archive that is gone: asking again builds it again, as then."""
     if view.state is not PublicState.READY or view.build is None:
         return view
