@@ -17,11 +17,12 @@ from datamill_notifier import (
     keeping_routes,
     metrics_routes,
     openapi_routes,
-    page_routes,
     request_routes,
+    savings_routes,
 )
 from datamill_notifier.farewell import take_no_more
 from datamill_notifier.following import follow
+from datamill_notifier.live import routes as live_routes
 from datamill_notifier.metrics import registry_of
 from datamill_notifier.near import NEAR, Near
 from datamill_notifier.problems import answer_problems
@@ -52,7 +53,8 @@ def application(service: Service) -> web.Application:
     app.add_routes(glance_routes.routes)  # /overview
     app.add_routes(health_routes.routes)  # /healthz, /readyz
     app.add_routes(openapi_routes.routes)  # /openapi.json
-    app.add_routes(page_routes.routes)  # /
+    app.add_routes(savings_routes.routes)  # /savings
+    app.add_routes(live_routes.routes)  # /, /page…
     app.add_routes(admin_routes.routes)  # /admin/…
     app.add_routes(keeping_routes.routes)  # /admin/datasets/<id>/pin …, /admin/gc
     app.on_response_prepare.append(_add_headers)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
 
 from datamill.events import Event
+from datamill_builder.catalog.usage import Saving, Usage
 from datamill_builder.catalog.views import DatasetView, LoggedRequest
 from datamill_notifier.looking import Closely
 
@@ -55,8 +57,22 @@ def state(closely: Closely, public_url: str) -> Document:
         "ready": _event(view.ready(public_url)),
         "failed": _event(view.failed()),
         "planned": _event(view.planned()),
+        "usage": usage(closely.usage),
         "shard_list": [_shard(view, row, public_url) for row in closely.fetchable()],
     }
+
+
+def usage(used: Usage) -> Document:
+    """Return how a build is used, by whatever ids it is asked for."""
+    return saving(used.saving) | {
+        "downloads": used.downloads,
+        "last_used_at": written_time(used.last_used_at),
+    }
+
+
+def saving(saved: Saving) -> Document:
+    """Return what sharing saved; `datamill_builder.catalog.usage` says how it is counted."""
+    return asdict(saved)
 
 
 def logged(request: LoggedRequest) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from datamill.events import Event
 from datamill.request import DATASET_ID_PATTERN
 from datamill_builder.catalog import lifecycle, views
+from datamill_builder.catalog.usage import Usage, usage_of
 from datamill_builder.catalog.views import DatasetView, PublicState
 from datamill_notifier.problems import not_found
 from datamill_notifier.service import Service
@@ -29,6 +30,7 @@ class Closely:
     """What it waits for that is nobody's turn."""
     waiting_clients: Sequence[str] = ()
     """Who waits for it, where that was said: some of them."""
+    usage: Usage = field(default_factory=Usage)
 
     def fetchable(self) -> list[Row[Any]]:
         """Return the shards that are done and there."""
@@ -49,7 +51,7 @@ def find(service: Service, dataset_id: str) -> DatasetView | None:
     """Return a dataset id; None where it was never asked for. Blocks."""
     with service.catalog.read() as connection:
         view = views.dataset_view(connection, dataset_id)
-    return None if view is None else _as_stored(service, view)
+    return None if view is None else as_stored(service, view)
 
 
 def find_closely(service: Service, dataset_id: str) -> Closely:
@@ -62,7 +64,8 @@ def find_closely(service: Service, dataset_id: str) -> Closely:
         shards = lifecycle.find_shards(connection, key) if key else []
         note = views.waiting_for_space(connection, dataset_id, key)
         clients = views.waiting_clients(connection, view.dataset)
-    return Closely(_as_stored(service, view), shards, note, clients)
+        used = usage_of(connection, [key]) if key else {}
+    return Closely(as_stored(service, view), shards, note, clients, used.get(key, Usage()))
 
 
 def newest(
@@ -71,7 +74,7 @@ def newest(
     """Return datasets, newest first. Blocks."""
     with service.catalog.read() as connection:
         found = views.dataset_views(connection, state, dataset_name, limit)
-    return [_as_stored(service, view) for view in found]
+    return [as_stored(service, view) for view in found]
 
 
 def state_events(service: Service, view: DatasetView) -> list[Event]:
@@ -88,7 +91,7 @@ def state_events(service: Service, view: DatasetView) -> list[Event]:
     return [event for event in events if event is not None]
 
 
-def _as_stored(service: Service, view: DatasetView) -> DatasetView:
+def as_stored(service: Service, view: DatasetView) -> DatasetView:
     """Say `evicted` of an archive that is gone: asking again builds it again, as then."""
     if view.state is not PublicState.READY or view.build is None:
         return view

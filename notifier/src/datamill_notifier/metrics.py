@@ -19,10 +19,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from datamill_builder.catalog import builders, counted, counters, views
+from datamill_builder.catalog.backlog import Waiting, waiting
 from datamill_builder.catalog.counters import Counted, Labels, Totals
 from datamill_builder.catalog.states import BuildState, TaskKind, TaskState
 from datamill_builder.catalog.views import Numbers
-from datamill_builder.catalog.backlog import Waiting, waiting
 from datamill_notifier import counted as own
 from datamill_notifier.service import Service
 

@@ -14,6 +14,7 @@ from datamill_notifier.archives import Archives
 from datamill_notifier.asker import Asker
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
+from datamill_notifier.live.parts import LiveParts
 from datamill_notifier.transfers import Transfers
 
 
@@ -31,6 +32,7 @@ class Service:
     entries: Entries
     transfers: Transfers
     asker: Asker
+    live: LiveParts
     broker_connected: Callable[[], bool]
     stopping: Callable[[], bool]
     counters: Counters

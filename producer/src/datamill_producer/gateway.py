@@ -155,7 +155,9 @@ class Gateway:
             data = json.dumps(body).encode()
         call = urllib.request.Request(f"{self.url}{path}{query}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(call, timeout=timeout_secs or self._timeout_secs) as response:
+            with urllib.request.urlopen(
+                call, timeout=timeout_secs or self._timeout_secs
+            ) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -315,7 +314,7 @@ def test_the_log_of_requests(
         assert notifier.admin(f"/admin/requests?{query}").status == 400, query
 
 
-# --- numbers, page, health ------------------------------------------------------------------------
+# --- numbers, health ------------------------------------------------------------------------------
 
 
 def test_health(notifier: NotifierProcess) -> None:
@@ -344,21 +343,6 @@ def test_a_catalog_that_is_gone_is_not_ready(notifier: NotifierProcess) -> None:
     assert not catalog.exists(), "and no empty one is made"
     aside.rename(catalog)
     assert notifier.ask("/readyz").document["catalog"] is True
-
-
-def test_the_page(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
-    made = steps(dataset_name="shown").ready()
-    steps(dataset_name="shown").accepted().refused("<b>no</b>")
-    answer = notifier.ask("/")
-    assert answer.status == 200
-    page = answer.body.decode()
-    assert f'href="datasets/{made.dataset_id}/preview.jpg"' in page
-    assert f'href="datasets/{made.archive.name}"' in page
-    assert "&lt;b&gt;no&lt;/b&gt;" in page
-    assert "The broker is away" in page
-    for link in re.findall(r'href="(datasets/[^"]+)"', page):
-        assert notifier.ask(f"/{link}", "HEAD").status == 200, link
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
 # --- requests -------------------------------------------------------------------------------------

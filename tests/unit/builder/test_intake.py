@@ -438,6 +438,8 @@ def test_who_joins_a_build_gets_its_own_trace_back(intake: Intake, life: Life) -
     assert told[f"dataset.ready.{GOOD.dataset_id}"] == TRACE.headers()
     assert told[f"dataset.ready.{other.dataset_id}"] == LATER.headers()
     assert told[f"dataset.ready.{request(number=8).dataset_id}"] is None
+
+
 @pytest.mark.parametrize(
     ("headers", "client"),
     [

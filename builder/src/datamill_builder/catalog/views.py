@@ -39,7 +39,7 @@ _MAX_WAITING_NAMED = 20
 
 _failed_alone = datasets.c.state == DatasetState.FAILED
 
-_public_state: ColumnElement[str] = case(
+public_state: ColumnElement[str] = case(
     (datasets.c.state == DatasetState.RESOLVING, literal(PublicState.QUEUED.value)),
     (
         and_(_failed_alone, datasets.c.reason == Reason.CANCELLED),
@@ -173,17 +173,24 @@ def dataset_views(
     """Return dataset ids, newest first."""
     query = _with_states()
     if state is not None:
-        query = query.where(_public_state == state.value)
+        query = query.where(public_state == state.value)
     if dataset_name is not None:
         query = query.where(datasets.c.dataset_name == dataset_name)
     query = query.order_by(datasets.c.created_at.desc(), datasets.c.dataset_id).limit(limit)
     return _views(connection, connection.execute(query).all())
 
 
+def views_of(connection: Connection, dataset_ids: Sequence[str]) -> list[DatasetView]:
+    """Return dataset ids in the order in which they are given; unknown ones are left out."""
+    rows = connection.execute(_with_states().where(datasets.c.dataset_id.in_(dataset_ids))).all()
+    by_id = {view.dataset_id: view for view in _views(connection, rows)}
+    return [by_id[dataset_id] for dataset_id in dataset_ids if dataset_id in by_id]
+
+
 def logged_requests(connection: Connection, which: LogFilter, limit: int) -> list[LoggedRequest]:
     """Return the newest accepted requests that match, newest last."""
     query = (
-        select(_public_state.label("public_state"), requests, datasets)
+        select(public_state.label("public_state"), requests, datasets)
         .join(datasets, datasets.c.dataset_id == requests.c.dataset_id)
         .outerjoin(builds, builds.c.content_key == datasets.c.content_key)
     )
@@ -196,7 +203,7 @@ def logged_requests(connection: Connection, which: LogFilter, limit: int) -> lis
     if which.dataset_name is not None:
         query = query.where(datasets.c.dataset_name == which.dataset_name)
     if which.failed:
-        query = query.where(_public_state == PublicState.FAILED.value)
+        query = query.where(public_state == PublicState.FAILED.value)
     rows = connection.execute(query.order_by(requests.c.seq.desc()).limit(limit)).all()
     return [
         LoggedRequest(
@@ -273,7 +280,7 @@ def _store_bytes(connection: Connection) -> int:
 
 
 def _with_states() -> Select[Any]:
-    return select(_public_state.label("public_state"), datasets).outerjoin(
+    return select(public_state.label("public_state"), datasets).outerjoin(
         builds, builds.c.content_key == datasets.c.content_key
     )
 

@@ -161,6 +161,7 @@ class Environments:
             self._counters.add(counted.ENVIRONMENT_FAILURES)
             raise
         self._counters.observe(counted.ENVIRONMENT_SECS, time.monotonic() - began)
+
     @contextmanager
     def holding(self, environment: Environment) -> Iterator[Path]:
         """Give the Python of an environment, which nobody removes until the end."""

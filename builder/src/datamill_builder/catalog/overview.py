@@ -1,0 +1,202 @@
+"""Reading the catalog for who looks after it: what runs, what waits and for what, who works.
+
+Every list is cut short, and says so: there may be very many datasets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, func, or_, select
+
+from datamill_builder.catalog import schema
+from datamill_builder.catalog.schema import builds, datasets, requests, tasks
+from datamill_builder.catalog.states import (
+    ACTIVE_TASKS,
+    BuildState,
+    DatasetState,
+    TaskKind,
+    TaskState,
+)
+from datamill_builder.catalog.views import DatasetView, PublicState, public_state, views_of
+
+
+class Section(StrEnum):
+    """The lists that there are; each dataset id is in one of them."""
+
+    RUNNING = "running"
+    QUEUED = "queued"
+    FINISHED = "finished"
+    FAILED = "failed"
+    EVICTED = "evicted"
+
+
+_STATES: dict[Section, tuple[PublicState, ...]] = {
+    Section.RUNNING: (PublicState.BUILDING,),
+    Section.QUEUED: (PublicState.QUEUED,),
+    Section.FINISHED: (PublicState.READY,),
+    Section.FAILED: (PublicState.FAILED, PublicState.CANCELLED),
+    Section.EVICTED: (PublicState.EVICTED,),
+}
+
+_mean = builds.c.content_key == datasets.c.content_key
+_ALL = datasets.outerjoin(builds, _mean)
+_BUILT = builds.join(datasets, _mean)
+
+_newest_first = (datasets.c.asked_at.desc(), datasets.c.dataset_id)
+_oldest_first = (datasets.c.created_at, datasets.c.dataset_id)
+
+
+class _Which(NamedTuple):
+    """A section as columns say it rather than the public state: most of them have an index."""
+
+    rows: FromClause
+    condition: ColumnElement[bool]
+    order: tuple[ColumnElement[Any], ...] = _newest_first
+
+
+_of_build = builds.c.state
+_of_id = datasets.c.state
+_WHICH: dict[Section, _Which] = {
+    Section.RUNNING: _Which(
+        _BUILT,
+        _of_build.in_((BuildState.BUILDING, BuildState.PACKING)),
+        (func.coalesce(builds.c.turn, 0), datasets.c.dataset_id),
+    ),
+    Section.QUEUED: _Which(
+        _ALL,
+        or_(_of_id == DatasetState.RESOLVING, _of_build == BuildState.PLANNING),
+        _oldest_first,
+    ),
+    Section.FINISHED: _Which(_BUILT, _of_build == BuildState.READY),
+    Section.FAILED: _Which(
+        _ALL,
+        or_(
+            _of_id == DatasetState.FAILED,
+            _of_build.in_((BuildState.FAILED, BuildState.CANCELLED)),
+        ),
+    ),
+    Section.EVICTED: _Which(_BUILT, _of_build == BuildState.EVICTED),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """A task that waits or is being done. `owner`: the name of its builder."""
+
+    kind: TaskKind
+    subject: str
+    index: int
+    state: TaskState
+    owner: str | None
+    attempts: int
+    error: str | None
+
+
+def section_counts(connection: Connection, words: Sequence[str] = ()) -> dict[Section, int]:
+    """Return how many dataset ids there are in each section that match all words."""
+    query = select(public_state, func.count()).select_from(_ALL).where(*_matching(words))
+    counted = {row[0]: row[1] for row in connection.execute(query.group_by(public_state))}
+    return {
+        section: sum(counted.get(state.value, 0) for state in states)
+        for section, states in _STATES.items()
+    }
+
+
+def section_views(
+    connection: Connection, section: Section, words: Sequence[str] = (), limit: int = 50
+) -> list[DatasetView]:
+    """Return the dataset ids of a section that match all words.
+
+    What runs is in the order in which it began, what waits in that in which it was first asked
+    for; of the rest, what was asked for last comes first.
+    """
+    which = _WHICH[section]
+    query = select(datasets.c.dataset_id).select_from(which.rows).order_by(*which.order)
+    query = query.where(which.condition, *_matching(words)).limit(limit)
+    return views_of(connection, list(connection.scalars(query)))
+
+
+def in_hand(connection: Connection) -> list[Work]:
+    """Return all tasks that are being done."""
+    return _works(connection, tasks.c.state == TaskState.LEASED)
+
+
+def active_work(
+    connection: Connection, subjects: Collection[str], kinds: Collection[TaskKind]
+) -> list[Work]:
+    """Return the tasks of some kinds that wait or are being done, of dataset ids or builds."""
+    which = and_(tasks.c.subject.in_(subjects), tasks.c.kind.in_(kinds))
+    return _works(connection, and_(tasks.c.state.in_(ACTIVE_TASKS), which))
+
+
+def shard_work(connection: Connection, content_key: str) -> dict[int, Work]:
+    """Return the tasks of a build's shards by their numbers, whatever their states."""
+    which = and_(tasks.c.kind == TaskKind.SHARD, tasks.c.subject == content_key)
+    return {work.index: work for work in _works(connection, which)}
+
+
+def waiting_clients(connection: Connection, dataset_id: str, waiting: int) -> list[str]:
+    """Return the names of those who wait for a dataset id, as far as they said one."""
+    latest = (
+        select(requests.c.client)
+        .where(requests.c.dataset_id == dataset_id)
+        .order_by(requests.c.seq.desc())
+        .limit(waiting)
+    )
+    return list(dict.fromkeys(name for name in connection.scalars(latest) if name))
+
+
+def builders_seen(connection: Connection, since: float) -> list[Row[Any]]:
+    """Return the rows of builders that run, or have told of themselves since a time."""
+    table = schema.builders.c
+    recent = or_(table.stopped_at.is_(None), table.seen_at >= since)
+    query = select(schema.builders).where(recent).order_by(table.host, table.started_at)
+    return list(connection.execute(query))
+
+
+def same_name(connection: Connection, dataset_name: str, limit: int) -> list[Row[Any]]:
+    """Return rows of `datasets` with a name, each with its build's recipe, if any; what was asked
+    for last comes first."""
+    query = select(datasets, builds.c.recipe).select_from(_ALL).order_by(*_newest_first)
+    query = query.where(datasets.c.dataset_name == dataset_name).limit(limit)
+    return list(connection.execute(query))
+
+
+def _matching(words: Iterable[str]) -> list[ColumnElement[bool]]:
+    table = datasets.c
+    said = table.dataset_name + " " + table.handler_version + " " + public_state
+    text = func.lower(said + " " + table.config + " " + table.dataset_id)
+    return [text.contains(word.lower(), autoescape=True) for word in words]
+
+
+def _works(connection: Connection, which: ColumnElement[bool]) -> list[Work]:
+    table = tasks.c
+    rows = connection.execute(
+        select(
+            table.kind,
+            table.subject,
+            table.number,
+            table.state,
+            table.owner,
+            table.attempts,
+            table.error,
+        )
+        .where(which)
+        .order_by(table.subject, table.number)
+    )
+    return [
+        Work(
+            TaskKind(row.kind),
+            row.subject,
+            row.number,
+            TaskState(row.state),
+            row.owner,
+            row.attempts,
+            row.error,
+        )
+        for row in rows
+    ]

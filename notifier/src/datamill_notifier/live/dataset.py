@@ -1,0 +1,220 @@
+"""What the page of one dataset shows, as of one moment."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from datamill.archive import Manifest, read_manifest
+from datamill.errors import ArchiveError
+from datamill.events import Failed, Progress
+from datamill_builder.catalog import lifecycle, overview, usage, views
+from datamill_builder.catalog.overview import Work
+from datamill_builder.catalog.states import TaskKind
+from datamill_builder.catalog.usage import Usage
+from datamill_builder.catalog.views import DatasetView, PublicState
+from datamill_notifier import looking
+from datamill_notifier.live import options, shard_grid, waiting, workers
+from datamill_notifier.live.options import Option
+from datamill_notifier.live.overview import given_options, share_done
+from datamill_notifier.live.sample import SampledFeature
+from datamill_notifier.live.shard_grid import Cell, ShardState
+from datamill_notifier.live.snippet import snippet
+from datamill_notifier.live.timeline import Timeline, step_secs, timeline
+from datamill_notifier.live.workers import Hand
+from datamill_notifier.live.written import names
+from datamill_notifier.service import Service
+
+_OTHERS = 30
+"""How many of the same name are looked at: for defaults, and to compare with."""
+_KNOWN_SECS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a build; `records` as far as its shards are done."""
+
+    name: str
+    records: int
+    bytes: int
+    shards: int
+    planned: int | None
+    """How many records the plan says."""
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another dataset of the same name. `differing`: how many options differ, where known."""
+
+    dataset_id: str
+    handler_version: str
+    same_data: bool
+    differing: int | None
+
+
+@dataclass(frozen=True)
+class DatasetPage:
+    """The page of one dataset."""
+
+    now: float
+    view: DatasetView
+    recipe: dict[str, Any]
+    """What its build is made from; empty where that is not known yet."""
+    options: list[Option]
+    failed: Failed | None
+    ended_at: float | None
+    why: str
+    """What it waits for, if it does."""
+    clients: str
+    hands: list[Hand]
+    told: Progress | None
+    records_done: int
+    share: float
+    cells: list[Cell]
+    shard_counts: Counter[ShardState]
+    splits: list[Split]
+    usage: Usage
+    manifest: Manifest | None
+    samples: list[SampledFeature]
+    requests: Timeline
+    downloads: Timeline
+    others: list[Other]
+    code: str
+
+
+def look(service: Service, dataset_id: str) -> DatasetPage | None:
+    """Return the page of a dataset; None where nobody has asked for it. Blocks."""
+    now = time.time()
+    with service.catalog.read() as connection:
+        view = views.dataset_view(connection, dataset_id)
+        if view is None:
+            return None
+        view = looking.as_stored(service, view)
+        key = str(view.dataset.content_key) if view.build is not None else None
+        same_name = overview.same_name(connection, view.dataset.dataset_name, _OTHERS)
+        shards = lifecycle.find_shards(connection, key) if key else []
+        work = overview.shard_work(connection, key) if key else {}
+        known = workers.labels(overview.builders_seen(connection, now - _KNOWN_SECS))
+        busy = overview.in_hand(connection)
+        why = _why(connection, view, busy, known)
+        requests, downloads = _over_time(connection, view, now)
+        used = usage.usage_of(connection, [key]).get(key, Usage()) if key else Usage()
+        waits = int(view.dataset.waiting)
+        clients = overview.waiting_clients(connection, dataset_id, waits) if waits else []
+    given = given_options(view)
+    recipe = json.loads(view.build.recipe) if view.build is not None else {}
+    defaults = options.known_defaults(same_name, view.dataset.handler_version)
+    told = service.live.progress.of(dataset_id)
+    records = max(view.records_done, told.records_done if told else 0)
+    return DatasetPage(
+        now=now,
+        view=view,
+        recipe=recipe,
+        options=options.options(given, recipe.get("config"), defaults),
+        failed=view.failed(),
+        ended_at=view.build.ended_at if view.build is not None else view.dataset.failed_at,
+        why=why,
+        clients=names(clients, waits),
+        hands=workers.hands(busy, [dataset_id, key or ""], known),
+        told=told,
+        records_done=records,
+        share=share_done(view, records),
+        cells=shard_grid.cells(shards, work, known),
+        shard_counts=Counter(shard_grid.shard_states(shards, work)),
+        splits=_splits(view.build, shards),
+        usage=used,
+        manifest=_manifest(service, view),
+        samples=_samples(service, view, shards),
+        requests=requests,
+        downloads=downloads,
+        others=_others(view, same_name),
+        code=snippet(view.dataset.dataset_name, view.dataset.handler_version, given),
+    )
+
+
+def _why(
+    connection: Connection, view: DatasetView, busy: Sequence[Work], known: dict[str, str]
+) -> str:
+    key = view.dataset.content_key
+    match view.state:
+        case PublicState.QUEUED:
+            subjects = [subject for subject in (view.dataset_id, key) if subject]
+            kinds = (TaskKind.RESOLVE, TaskKind.PLAN)
+            active = overview.active_work(connection, subjects, kinds)
+            return waiting.why(view, active, known, bool(known))
+        case PublicState.BUILDING:
+            full = views.waiting_for_space(connection, view.dataset_id, key)
+            return full or waiting.stalled(view, any(task.subject == key for task in busy))
+    return ""
+
+
+def _over_time(connection: Connection, view: DatasetView, now: float) -> tuple[Timeline, Timeline]:
+    since = float(view.dataset.created_at)
+    secs = step_secs(since, now)
+    asked = usage.requests_of_id_over_time(connection, view.dataset_id, secs)
+    key = view.dataset.content_key
+    fetched = usage.downloads_over_time(connection, key, secs) if key else []
+    return timeline(asked, secs, since, now), timeline(fetched, secs, since, now)
+
+
+def _splits(build: Row[Any] | None, shards: Sequence[Row[Any]]) -> list[Split]:
+    said = json.loads(build.features) if build is not None and build.features else {}
+    planned = said.get("splits") or {}
+    by_name: dict[str, list[Row[Any]]] = {}
+    for row in shards:
+        by_name.setdefault(row.split, []).append(row)
+    return [
+        Split(
+            name=name,
+            records=sum(row.records or 0 for row in rows if row.sha256),
+            bytes=sum(row.bytes or 0 for row in rows if row.sha256),
+            shards=len(rows),
+            planned=planned.get(name),
+        )
+        for name, rows in by_name.items()
+    ]
+
+
+def _manifest(service: Service, view: DatasetView) -> Manifest | None:
+    if view.state is not PublicState.READY or view.build is None:
+        return None
+    try:
+        return read_manifest(service.store.archive_path(view.build.archive))
+    except (ArchiveError, OSError):
+        return None  # evicted just now, or damaged: whoever fetches it is told
+
+
+def _samples(
+    service: Service, view: DatasetView, shards: Sequence[Row[Any]]
+) -> list[SampledFeature]:
+    if view.state is not PublicState.READY or view.build is None:
+        return []
+    archive = service.store.archive_path(view.build.archive)
+    return service.live.samples.of(archive, view.build, shards)
+
+
+def _others(view: DatasetView, rows: Sequence[Row[Any]]) -> list[Other]:
+    mine = options.resolved_config(view.build.recipe) if view.build is not None else None
+    return [
+        Other(
+            dataset_id=row.dataset_id,
+            handler_version=row.handler_version,
+            same_data=row.content_key is not None and row.content_key == view.dataset.content_key,
+            differing=_differing(mine, row),
+        )
+        for row in rows
+        if row.dataset_id != view.dataset_id
+    ]
+
+
+def _differing(mine: dict[str, Any] | None, row: Row[Any]) -> int | None:
+    theirs = options.resolved_config(row.recipe)
+    if mine is None or theirs is None:
+        return None
+    return sum(each.differs for each in options.differences(mine, theirs))
