@@ -35,10 +35,16 @@ class HubFeeder:
             with suppress(CancelledError):  # the loop has ended
                 publishing.result()
 
+    def gap(self) -> None:
+        """Tell the hub that events may have been missed."""
+        if not self._loop.is_closed():
+            with suppress(RuntimeError):  # it ends just now
+                self._loop.call_soon_threadsafe(self._hub.recent.forget)
+
 
 def consumer(url: str, feeder: HubFeeder) -> EventConsumer:
     """Return the thread that listens to all events; it is to be started."""
-    return EventConsumer(url, "datamill notifier events", feeder.feed)
+    return EventConsumer(url, "datamill notifier events", feeder.feed, feeder.gap)
 
 
 def _message(delivery: Delivery) -> Message | None:

@@ -29,6 +29,8 @@ class Closely:
     """What it waits for that is nobody's turn."""
     waiting_clients: Sequence[str] = ()
     """Who waits for it, where that was said: some of them."""
+    progress: str | None = None
+    """The last `progress` event, as JSON, while its build tells of itself."""
 
     def fetchable(self) -> list[Row[Any]]:
         """Return the shards that are done and there."""
@@ -62,7 +64,11 @@ def find_closely(service: Service, dataset_id: str) -> Closely:
         shards = lifecycle.find_shards(connection, key) if key else []
         note = views.waiting_for_space(connection, dataset_id, key)
         clients = views.waiting_clients(connection, view.dataset)
-    return Closely(_as_stored(service, view), shards, note, clients)
+    view = _as_stored(service, view)
+    progress = None
+    if view.state is PublicState.BUILDING:
+        progress = service.hub.recent.progress(dataset_id)
+    return Closely(view, shards, note, clients, progress)
 
 
 def newest(
