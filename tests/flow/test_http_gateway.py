@@ -142,7 +142,7 @@ def test_the_commands(address: str, trainer: Callable[[str], Path], tmp_path: Pa
     trainer(address)
 
     def run(*words: str) -> str:
-        done = subprocess.run([DATAMILL, *words], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*DATAMILL, *words], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -53,7 +53,7 @@ def state(closely: Closely, public_url: str) -> Document:
     return summary(view) | {
         "note": closely.note,
         "waiting_clients": list(closely.waiting_clients),
-        "progress": json.loads(closely.progress) if closely.progress else None,
+        "progress": _event(closely.progress),
         "ready": _event(view.ready(public_url)),
         "failed": _event(view.failed()),
         "planned": _event(view.planned()),

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from datamill.events import Event
+from datamill.events import Event, Progress
 from datamill.request import DATASET_ID_PATTERN
 from datamill_builder.catalog import lifecycle, views
 from datamill_builder.catalog.views import DatasetView, PublicState
@@ -29,8 +29,8 @@ class Closely:
     """What it waits for that is nobody's turn."""
     waiting_clients: Sequence[str] = ()
     """Who waits for it, where that was said: some of them."""
-    progress: str | None = None
-    """The last `progress` event, as JSON, while its build tells of itself."""
+    progress: Progress | None = None
+    """The last `progress` event, while its build tells of itself."""
 
     def fetchable(self) -> list[Row[Any]]:
         """Return the shards that are done and there."""
@@ -67,7 +67,7 @@ def find_closely(service: Service, dataset_id: str) -> Closely:
     view = _as_stored(service, view)
     progress = None
     if view.state is PublicState.BUILDING:
-        progress = service.hub.recent.progress(dataset_id)
+        progress = service.hub.progress.of(dataset_id)
     return Closely(view, shards, note, clients, progress)
 
 

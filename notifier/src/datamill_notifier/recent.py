@@ -1,19 +1,13 @@
-"""The newest events, for those who were away for a moment; and how far builds are."""
+"""The newest events, for those who were away for a moment."""
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 
 MOST_EVENTS = 1000
 MOST_BYTES = 8 * 1024 * 1024
-_MOST_BUILDS = 1000
-_FRESH_SECS = 10.0
-"""A build that has told nothing for so long is not at work."""
-
-_ANSWERS = ("ready", "failed", "evicted")
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,6 @@ class Recent:
     """
 
     def __init__(self) -> None:
-        self._progress: OrderedDict[str, tuple[Message, float]] = OrderedDict()
         self.forget()
 
     def forget(self) -> None:
@@ -57,7 +50,6 @@ class Recent:
             self._is_whole = False
             if not self._events:
                 self.forget()
-        self._note(message)
 
     def since(self, position: str) -> list[Message] | None:
         """Return the events after a position; None where that is not known (any more)."""
@@ -68,17 +60,3 @@ class Recent:
             if events[index].id == position:
                 return events[index + 1 :]
         return None
-
-    def progress(self, dataset_id: str) -> str | None:
-        """Return the last `progress` of a build that tells of itself, as JSON; from any thread."""
-        message, at = self._progress.get(dataset_id, (None, 0.0))
-        return message.body if message and time.monotonic() - at < _FRESH_SECS else None
-
-    def _note(self, message: Message) -> None:
-        if message.event == "progress":
-            self._progress[message.dataset_id] = (message, time.monotonic())
-            self._progress.move_to_end(message.dataset_id)
-            while len(self._progress) > _MOST_BUILDS:
-                self._progress.popitem(last=False)
-        elif message.event in _ANSWERS:
-            self._progress.pop(message.dataset_id, None)

@@ -1,12 +1,9 @@
-"""The newest events: what came since, and how far builds are."""
+"""The newest events: what came since."""
 
 from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from datamill_notifier import recent
 from datamill_notifier.hub import Hub
 from datamill_notifier.recent import MOST_BYTES, MOST_EVENTS, Message, Recent
 
@@ -73,22 +70,6 @@ def test_large_events_do_not_fill_the_memory() -> None:
     kept.add(message(99, body="x" * (MOST_BYTES + 1)))
     assert kept.since("m19") is None
     assert ids(kept.since(kept.position)) == []
-
-
-def test_progress_of_builds_that_tell_of_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Recent()
-    kept.add(message(1, ONE, "progress", "first"))
-    kept.add(message(2, OTHER, "progress", "other"))
-    kept.add(message(3, ONE, "progress", "second"))
-    assert (kept.progress(ONE), kept.progress(OTHER)) == ("second", "other")
-    kept.add(message(4, ONE, "shard"))
-    assert kept.progress(ONE) == "second"
-    for event in ("ready", "failed", "evicted"):
-        kept.add(message(5, ONE, "progress", "again"))
-        kept.add(message(6, ONE, event))
-        assert kept.progress(ONE) is None
-    monkeypatch.setattr(recent, "_FRESH_SECS", 0.0)
-    assert kept.progress(OTHER) is None, "nobody works on it"
 
 
 def test_who_comes_back_gets_what_it_listens_to() -> None:

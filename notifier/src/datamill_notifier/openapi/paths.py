@@ -25,7 +25,7 @@ from datamill_notifier.openapi.operations import (
 from datamill_notifier.openapi.schemas import DATASET_ID, count, many, text
 from datamill_notifier.parameters import MAX_LIMIT
 
-PAGES = ("datamill_notifier.page_routes",)
+PAGES = ("datamill_notifier.page_routes", "datamill_notifier.live.routes")
 """Modules whose routes are no interface for programs: pages, their styles and scripts."""
 
 _BYTES = text("Bytes, as they are.")
