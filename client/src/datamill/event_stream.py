@@ -112,17 +112,19 @@ class EventStream(threading.Thread):
             headers["Last-Event-ID"] = self._position
         address = f"{self._address}?{urlencode(query)}" if query else self._address
         call = urllib.request.Request(address, headers=headers)
-        data: list[bytes] = []
         came = False
+        frame = _Frame()
         try:
             with urllib.request.urlopen(call, timeout=_SILENCE_SECS) as response:
                 for line in response:
                     came = True
-                    data = self._taken(line.rstrip(b"\r\n"), data)
-                    if line.strip() and not line.startswith(b":"):
-                        continue
-                    yield b"\n".join(data)
-                    data = []
+                    if line.startswith(b":"):
+                        yield b""
+                    elif frame.take(line.rstrip(b"\r\n")):
+                        # Only now: of a frame that was cut, nothing has happened.
+                        self._position = frame.id or self._position
+                        yield b"\n".join(frame.data)
+                        frame = _Frame()
         except urllib.error.HTTPError as error:
             error.close()
             raise
@@ -131,14 +133,6 @@ class EventStream(threading.Thread):
                 raise
             raise _NothingCame from error
 
-    def _taken(self, line: bytes, data: list[bytes]) -> list[bytes]:
-        name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if name == b"id":
-            # Before the event is handed on: whatever comes next, it is not needed again.
-            self._position = value.decode("ascii", "replace")
-        return [*data, value] if name == b"data" else data
-
     def _offer(self, body: bytes) -> None:
         try:
             event = decode_event(body)
@@ -146,6 +140,24 @@ class EventStream(threading.Thread):
             log.debug("%s: %s", self._address, error)
             return
         self._subscription.offer(event.routing_key, event)
+
+
+class _Frame:
+    """The fields of an event, as they come."""
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.data: list[bytes] = []
+
+    def take(self, line: bytes) -> bool:
+        """Take in a line; return whether it was the last one, which is empty."""
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"id":
+            self.id = value.decode("ascii", "replace")
+        elif name == b"data":
+            self.data.append(value)
+        return not line
 
 
 class _NothingCame(TimeoutError):

@@ -34,6 +34,8 @@ class PlayedStream:
         """`Last-Event-ID` and `secs` of each connection."""
         self.breaks_after: int | None = None
         """After so many events a stream ends."""
+        self.breaks_within: int | None = None
+        """After so many bytes of its first event the next stream ends."""
         self.status = 200
         self.closing = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -94,7 +96,11 @@ class PlayedStream:
                     while seen < played.count:
                         seen += 1
                         body = event(seen).encode()
-                        self.wfile.write(b"id: %d\nevent: evicted\ndata: %s\n\n" % (seen, body))
+                        frame = b"id: %d\nevent: evicted\ndata: %s\n\n" % (seen, body)
+                        cut, played.breaks_within = played.breaks_within, None
+                        self.wfile.write(frame[:cut])
+                        if cut is not None:
+                            return
                         sent += 1
                         if sent == played.breaks_after:
                             return
@@ -155,6 +161,14 @@ def test_a_stream_that_breaks_is_gone_on_with(notifier: PlayedStream) -> None:
         notifier.count = 10
         eventually(lambda: reader.seen == list(range(1, 11)), 20)
         assert [asked for asked, _ in notifier.asked[1:4]] == ["0", "3", "6"]
+
+
+@pytest.mark.parametrize("count", [3, 6, 20, 40, -2, -1])
+def test_an_event_that_is_cut_comes_whole_the_next_time(notifier: PlayedStream, count: int) -> None:
+    with Reader(notifier.url) as reader:
+        notifier.breaks_within = count
+        notifier.count = 2
+        eventually(lambda: reader.seen == [1, 2], 20)
 
 
 def test_what_the_notifier_does_not_remember_is_told_as_a_state(notifier: PlayedStream) -> None:
