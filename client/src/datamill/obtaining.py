@@ -15,7 +15,7 @@ from datamill.ahead import BuildProgress, build_progress
 from datamill.archive import MANIFEST, Manifest
 from datamill.cache import Cache
 from datamill.errors import Gone, NotCached, RequestFailed, ServiceUnavailable, WaitTimeout
-from datamill.events import Event, Ready
+from datamill.events import Event, Ready, ShardDone
 from datamill.progress import ProgressView, progress_view
 from datamill.request import Request
 from datamill.runfile import Service, find_service
@@ -210,11 +210,19 @@ class Obtainable:
         return folder
 
     def _source(self, ready: Ready) -> Source:
-        urls = [ready.url]
-        if self._settings.url:
-            # An address that was set here on purpose is the one that can be reached from here.
-            urls.insert(0, f"{self._settings.url}/datasets/{ready.archive}")
-        return Source(tuple(dict.fromkeys(urls)), ready.bytes, ready.sha256)
+        urls = self._addresses(ready.archive, ready.url)
+        return Source(urls, ready.bytes, ready.sha256)
+
+    def shard_source(self, shard: ShardDone) -> Source:
+        """Return where a shard is, while the others are built and after."""
+        urls = self._addresses(f"{self.id}/shards/{shard.index}", shard.url)
+        return Source(urls, shard.bytes, shard.sha256)
+
+    def _addresses(self, path: str, told: str) -> tuple[str, ...]:
+        if not self._settings.url:
+            return (told,)
+        # An address that was set here on purpose is the one that can be reached from here.
+        return tuple(dict.fromkeys((f"{self._settings.url}/datasets/{path}", told)))
 
 
 def _until(deadline: float | None, callback: ProgressCallback) -> ProgressCallback:

@@ -42,6 +42,7 @@ def summary(view: DatasetView) -> Document:
         "shards_done": view.shards_done,
         "records_done": view.records_done,
         "waiting": dataset.waiting,
+        "ahead": view.ahead,
         "requests": view.requests,
         "created_at": written_time(dataset.created_at),
         "ended_at": written_time(_ended_at(view)),
@@ -54,6 +55,7 @@ def state(closely: Closely, public_url: str) -> Document:
     return summary(view) | {
         "note": closely.note,
         "waiting_clients": list(closely.waiting_clients),
+        "progress": _event(closely.progress),
         "ready": _event(view.ready(public_url)),
         "failed": _event(view.failed()),
         "planned": _event(view.planned()),

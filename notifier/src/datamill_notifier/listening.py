@@ -71,7 +71,13 @@ class HubFeeder:
             return  # somebody else's event: its time is none
         self._counters.observe(counted.EVENT_LAG_SECS, max(0.0, lag_secs))  # clocks may differ
 
+    def gap(self) -> None:
+        """Tell the hub that events may have been missed."""
+        if not self._loop.is_closed():
+            with suppress(RuntimeError):  # it ends just now
+                self._loop.call_soon_threadsafe(self._hub.recent.forget)
+
 
 def consumer(url: str, feeder: HubFeeder) -> EventConsumer:
     """Return the thread that listens to all events; it is to be started."""
-    return EventConsumer(url, "datamill notifier events", feeder.feed)
+    return EventConsumer(url, "datamill notifier events", feeder.feed, feeder.gap)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from datamill.events import Event
+from datamill.events import Event, Progress
 from datamill.request import DATASET_ID_PATTERN
 from datamill_builder.catalog import lifecycle, views
 from datamill_builder.catalog.usage import Usage, usage_of
@@ -31,6 +31,8 @@ class Closely:
     waiting_clients: Sequence[str] = ()
     """Who waits for it, where that was said: some of them."""
     usage: Usage = field(default_factory=Usage)
+    progress: Progress | None = None
+    """The last `progress` event, while its build tells of itself."""
 
     def fetchable(self) -> list[Row[Any]]:
         """Return the shards that are done and there."""
@@ -65,7 +67,11 @@ def find_closely(service: Service, dataset_id: str) -> Closely:
         note = views.waiting_for_space(connection, dataset_id, key)
         clients = views.waiting_clients(connection, view.dataset)
         used = usage_of(connection, [key]) if key else {}
-    return Closely(as_stored(service, view), shards, note, clients, used.get(key, Usage()))
+    view = as_stored(service, view)
+    progress = None
+    if view.state is PublicState.BUILDING:
+        progress = service.live.progress.of(dataset_id)
+    return Closely(view, shards, note, clients, used.get(key, Usage()), progress)
 
 
 def newest(

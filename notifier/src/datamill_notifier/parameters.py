@@ -42,6 +42,16 @@ def word_of(request: web.Request, name: str, words: type[Word]) -> Word | None:
         raise invalid(f"{name}: {text[:40]!r} is none of {', '.join(words)}") from error
 
 
+def seconds_of(request: web.Request, name: str, longest: float) -> float:
+    """Return a number of seconds, from 0 to the longest; that where it is not given."""
+    text = request.query.get(name)
+    if text is None:
+        return longest
+    if not _SECONDS.match(text) or float(text) > longest:
+        raise invalid(f"{name}: {text[:40]!r} is not a number from 0 to {longest:g}")
+    return float(text)
+
+
 def flag_of(request: web.Request, name: str) -> bool:
     """Return a parameter that is 0 or 1; 0 where it is not given."""
     text = request.query.get(name, "0")

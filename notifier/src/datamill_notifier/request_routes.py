@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 from aiohttp import web
 
 from datamill import tracing
 from datamill.client_name import CLIENT_FIELD, sendable
 from datamill.errors import DecodeError
+from datamill.http_state import REQUEST_ID_FIELD
 from datamill.logs import DATASET_ID
 from datamill.request import Request
 from datamill_notifier.near import near_of
@@ -18,6 +20,8 @@ from datamill_notifier.problems import invalid
 from datamill_notifier.service import service_of
 
 log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r'"?[A-Za-z0-9_-]{8,128}"?\Z', re.ASCII)
 
 routes = web.RouteTableDef()
 
@@ -33,7 +37,8 @@ async def post_request(request: web.Request) -> web.Response:
         raise invalid(f"the request {error}" if _lacks_subject(error) else str(error)) from error
     client = sendable(request.headers.get(CLIENT_FIELD))
     message_id, near = await asyncio.gather(
-        service.asker.ask(asked, tracing.here(), client), near_of(request).hint(asked)
+        service.asker.ask(asked, tracing.here(), client, _message_id(request)),
+        near_of(request).hint(asked),
     )
     log.info("asked over HTTP: %s", asked.dataset_name, extra={DATASET_ID: asked.dataset_id})
     document = {
@@ -43,6 +48,14 @@ async def post_request(request: web.Request) -> web.Response:
         "near": near,
     }
     return web.json_response(document, status=202, headers={"Location": document["url"]})
+
+
+def _message_id(request: web.Request) -> str | None:
+    """Return what the client calls its request: the same, however often it is asked again."""
+    given = request.headers.get(REQUEST_ID_FIELD)
+    if given is not None and not _REQUEST_ID.match(given):
+        raise invalid(f"{REQUEST_ID_FIELD}: 8 to 128 letters, digits, '-', '_', in quotes or not")
+    return given.strip('"') if given else None
 
 
 def _lacks_subject(error: DecodeError) -> bool:

@@ -25,6 +25,7 @@ _NOT_FOR_IT = (
     "DATAMILL_ADMIN_TOKEN",
     "DATAMILL_BROKER_URL",
     "DATAMILL_CATALOG_URL",
+    "DATAMILL_HANDLER_SOURCES",
     "DATAMILL_HOOKS",
 )
 """What holds passwords, or secrets of other hooks."""

@@ -11,6 +11,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 from datamill.errors import first_line
 from datamill.hook_settings import HookSettings, secret_bytes
@@ -81,7 +82,11 @@ class Webhook:
 
     def _without_url(self, text: str) -> str:
         """Return text of somebody else without our address, which may be a secret."""
-        return text.replace(self._url, "<its address>")
+        place = urlsplit(self._url)
+        within = self._url.partition(place.netloc)[2]  # path and query
+        for secret in (self._url, within if len(within) > 1 else self._url):
+            text = text.replace(secret, "<its address>")
+        return text
 
 
 def _reason(error: Exception) -> str:

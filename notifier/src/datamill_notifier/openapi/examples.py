@@ -40,7 +40,7 @@ TAKEN = {
     "message_id": "0d9ac3f0-6d5e-4b0c-a3f8-6f2c2b8e8a51",
 }
 EVENT_STREAM = (
-    "retry: 2000\n\n"
+    "retry: 2000\nid: 63a1c0de\n\n"
     f"id: 1f6a7c52\nevent: progress\ndata: {_PROGRESS.model_dump_json()}\n\n"
     ": still here\n\n"
     f"id: 90b1d2aa\nevent: ready\ndata: {_READY.model_dump_json()}\n\n"
@@ -57,6 +57,7 @@ SUMMARY = {
     "shards_done": _READY.shards,
     "records_done": _READY.records,
     "waiting": 0,
+    "ahead": 0,
     "requests": 7,
     "created_at": _TIME,
     "ended_at": _TIME,
@@ -64,6 +65,7 @@ SUMMARY = {
 STATE = SUMMARY | {
     "note": None,
     "waiting_clients": [],
+    "progress": None,
     "ready": _READY.model_dump(mode="json"),
     "failed": None,
     "planned": None,

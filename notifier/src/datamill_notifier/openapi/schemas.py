@@ -83,6 +83,7 @@ SUMMARY: dict[str, Document] = {
     "shards_done": count(),
     "records_done": count(),
     "waiting": count("Who waits for it."),
+    "ahead": count("Builds that come first."),
     "requests": count("How often it was asked for, ever."),
     "created_at": time("When it was asked for first."),
     "ended_at": maybe(time("When it was ready, or failed.")),
@@ -101,6 +102,7 @@ SHARD = record(
 STATE_OF_DATASET: dict[str, Document] = SUMMARY | {
     "note": maybe(text("What it waits for that is nobody's turn: room on a disk.")),
     "waiting_clients": many(text(), "Who waits, where that was said.", maxItems=20),
+    "progress": maybe(ref("Progress")),
     "ready": maybe(ref("Ready")),
     "failed": maybe(ref("Failed")),
     "planned": maybe(ref("Planned")),

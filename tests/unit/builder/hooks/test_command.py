@@ -38,7 +38,7 @@ def command(folder: Path, *words: str, **settings: Any) -> Command:
 
 
 def test_it_gets_the_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ADMIN_TOKEN", "BROKER_URL", "CATALOG_URL", "HOOKS"):
+    for name in ("ADMIN_TOKEN", "BROKER_URL", "CATALOG_URL", "HANDLER_SOURCES", "HOOKS"):
         monkeypatch.setenv(f"DATAMILL_{name}", "very-secret")
     monkeypatch.setenv("DATAMILL_HOME", "/kept")
     program = (

@@ -1,0 +1,164 @@
+"""Reading the notifier's server-sent events into a subscription (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import closing
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from datamill.errors import DatamillError, DecodeError, ServiceUnavailable, first_line
+from datamill.events import decode_event
+from datamill.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+_SILENCE_SECS = 12.0
+"""A stream that shows no sign of life for so long is none: the notifier shows one every 5 s."""
+_PAUSE_SECS = 0.5
+_BRIEF_SECS = 2.0
+"""How long a stream lasts where somebody between holds back what has not ended."""
+_NEVER = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+
+
+class EventStream(threading.Thread):
+    """Connects again as needed, and goes on after the last event that came.
+
+    The first connection asks for nothing but the position from which on events count: so none is
+    missed from then on, however long it takes until the stream itself is there.
+    """
+
+    def __init__(
+        self,
+        http_url: str,
+        subscription: Subscription,
+        stopping: threading.Event,
+        patience_secs: float,
+    ) -> None:
+        super().__init__(name="datamill events", daemon=True)
+        self._address = f"{http_url}/events"
+        dataset_id = subscription.pattern.rsplit(".", 1)[1]
+        self._query = {} if dataset_id in ("*", "#") else {"dataset": dataset_id}
+        self._subscription = subscription
+        self._stopping = stopping
+        self._patience_secs = patience_secs
+        self._position: str | None = None
+        self._brief = False
+        self.begun = threading.Event()
+        """Set once events count, or never will: see `error`."""
+        self.error: DatamillError | None = None
+
+    def run(self) -> None:
+        """Read until the subscription or the session is closed."""
+        try:
+            self._begin()
+        except DatamillError as error:
+            self.error = error
+            return
+        finally:
+            self.begun.set()
+        while not self._over():
+            try:
+                self._read()
+            except _NothingCame:
+                log.info("%s: events are held back on the way; asking for them", self._address)
+                self._brief = True
+            except (OSError, http.client.HTTPException) as error:
+                log.debug("%s: %s", self._address, first_line(error))
+                self._stopping.wait(_PAUSE_SECS)
+
+    def _over(self) -> bool:
+        return self._stopping.is_set() or self._subscription.closed
+
+    def _begin(self) -> None:
+        """Find out where now is; raise `ServiceUnavailable` where that can't be told."""
+        deadline = time.monotonic() + self._patience_secs
+        while True:
+            try:
+                for _ in self._frames(0.0):
+                    continue  # the state: it was so before
+                return
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, urllib.error.HTTPError) and error.code in _NEVER:
+                    said = "has no events: is it a Datamill notifier?"
+                    raise ServiceUnavailable(f"{self._address} {said}") from error
+                if time.monotonic() > deadline or self._over():
+                    said = f"could not be reached: {first_line(error)}"
+                    raise ServiceUnavailable(f"{self._address} {said}") from error
+            self._stopping.wait(_PAUSE_SECS)
+
+    def _read(self) -> None:
+        began = time.monotonic()
+        with closing(self._frames(_BRIEF_SECS if self._brief else None)) as frames:
+            for body in frames:
+                if self._over():
+                    return
+                if body:
+                    self._offer(body)
+        if time.monotonic() - began < _PAUSE_SECS:
+            self._stopping.wait(_PAUSE_SECS)  # a server that ends streams at once
+
+    def _frames(self, lasting_secs: float | None) -> Generator[bytes, None, None]:
+        """Yield the data of each frame; of a frame without, and of a comment, nothing."""
+        query = {**self._query, **({} if lasting_secs is None else {"secs": f"{lasting_secs:g}"})}
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if self._position is not None:
+            headers["Last-Event-ID"] = self._position
+        address = f"{self._address}?{urlencode(query)}" if query else self._address
+        call = urllib.request.Request(address, headers=headers)
+        came = False
+        frame = _Frame()
+        try:
+            with urllib.request.urlopen(call, timeout=_SILENCE_SECS) as response:
+                for line in response:
+                    came = True
+                    if line.startswith(b":"):
+                        yield b""
+                    elif frame.take(line.rstrip(b"\r\n")):
+                        # Only now: of a frame that was cut, nothing has happened.
+                        self._position = frame.id or self._position
+                        yield b"\n".join(frame.data)
+                        frame = _Frame()
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise
+        except TimeoutError as error:
+            if came:
+                raise
+            raise _NothingCame from error
+
+    def _offer(self, body: bytes) -> None:
+        try:
+            event = decode_event(body)
+        except DecodeError as error:
+            log.debug("%s: %s", self._address, error)
+            return
+        self._subscription.offer(event.routing_key, event)
+
+
+class _Frame:
+    """The fields of an event, as they come."""
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.data: list[bytes] = []
+
+    def take(self, line: bytes) -> bool:
+        """Take in a line; return whether it was the last one, which is empty."""
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"id":
+            self.id = value.decode("ascii", "replace")
+        elif name == b"data":
+            self.data.append(value)
+        return not line
+
+
+class _NothingCame(TimeoutError):
+    """Not even what a stream begins with."""
