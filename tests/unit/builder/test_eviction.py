@@ -240,6 +240,22 @@ def test_another_goes_where_one_is_asked_for_meanwhile(
     assert gone(make_room(catalog, store, 200)) == ["b"]
 
 
+def test_those_who_make_room_at_once_make_no_more_than_one_would(
+    catalog: Catalog, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, hours in (("a", 50), ("b", 40), ("c", 30)):
+        archive(catalog, store, name, 100, asked_hours_ago=hours)
+    take = room.take_away
+
+    def others_are_faster(*given: Any) -> Any:
+        assert isinstance(take(*given), Holding)
+        return take(*given)
+
+    monkeypatch.setattr(room, "take_away", others_are_faster)
+    assert make_room(catalog, store, 200) == Room([])
+    assert [state(catalog, name) for name in "abc"] == ["evicted", "ready", "ready"]
+
+
 # --- what may not go ------------------------------------------------------------------------------
 
 

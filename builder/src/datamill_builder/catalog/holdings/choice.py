@@ -10,6 +10,10 @@ divide by what it takes to have it again is the cost-aware part of GreedyDual-Si
 what has the largest cost per byte (P. Cao and S. Irani, "Cost-aware WWW proxy caching
 algorithms", USENIX Symposium on Internet Technologies and Systems, 1997). So a small dataset that
 took a night outlives a large one that is copied in a minute, but not for ever.
+
+Times are those of clocks that may be wrong. One that was set back keeps nothing for ever, and one
+that was set forward lets go what somebody was just told of: that is built again when it is asked
+for, and whoever has begun to download it is not disturbed.
 """
 
 from __future__ import annotations

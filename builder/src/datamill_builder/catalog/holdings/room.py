@@ -51,8 +51,10 @@ def make_room(
             break
         if protection(holding, now, kept_secs) is None:
             taken = take_away(catalog, store, holding.content_key, kept_secs)
-            if isinstance(taken, Holding):
-                left_bytes -= taken.bytes
+            if isinstance(taken, Stays):
+                continue
+            left_bytes -= holding.bytes
+            if taken is not None:  # else others make room, too, and were faster
                 gone.append(taken)
     return Room(gone, max(0, left_bytes - budget_bytes))
 
