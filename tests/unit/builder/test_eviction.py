@@ -333,6 +333,18 @@ def test_clocks_that_were_wrong_keep_nothing_for_ever(
     assert gone(make_room(catalog, store, 0)) == ["a"]
 
 
+def test_a_wrong_time_hides_no_right_one(catalog: Catalog, store: Store) -> None:
+    """As when it was built while the clock was ahead, and asked for since that was set right."""
+    archive(catalog, store, "a", 100, asked_hours_ago=0.1)
+    with catalog.write() as change:
+        change.connection.execute(update(builds).values(ended_at=time.time() + 1e6))
+        row = change.connection.execute(datasets.select()).mappings().one()
+        other = {**row, "dataset_id": "f" * 64, "asked_at": time.time() + 1e6}
+        change.connection.execute(insert(datasets), other)
+    begin(catalog, "a", hours_ago=-1000)
+    assert take_away(catalog, store, "a" * 64) is Stays.RECENT
+
+
 def test_a_clock_that_was_set_back_a_little_does_not_hurry(catalog: Catalog, store: Store) -> None:
     archive(catalog, store, "a", 100, asked_hours_ago=-0.5)
     assert make_room(catalog, store, 0).gone == []
