@@ -241,7 +241,7 @@ def _if_abandoned(folder: Path, then: Callable[[Path], None]) -> bool:
     """Do something to a scratch folder whose owner is gone; return whether it is."""
     try:
         lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False  # just made, or just going away; or nothing of ours
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

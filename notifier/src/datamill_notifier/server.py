@@ -182,7 +182,8 @@ def _end_downloads_of(gone: list[str], own: OwnName, catalog: Catalog) -> None:
         with catalog.write() as change:
             ended = end_all_of(change, gone, time.time())
         own.forget(gone)
-        log.info("downloads that an earlier notifier left open: %d", ended)
+        if ended:
+            log.info("downloads that an earlier notifier left open: %d", ended)
 
 
 def _announce(catalog: Catalog, url: str) -> None:

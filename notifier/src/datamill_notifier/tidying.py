@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ from datamill_builder.catalog.holdings import (
     drop_leftovers,
     held_bytes,
     holdings,
-    idle_secs,
     ids_of,
     make_room,
     score,
@@ -52,7 +50,7 @@ def _choice(service: Service, budget_bytes: int | None) -> tuple[int, Choice, di
     with service.catalog.read() as connection:
         held, found = held_bytes(connection), holdings(connection)
         ids = ids_of(connection, [holding.content_key for holding in found])
-    return held, choose(found, held, budget_bytes, time.time()), ids
+    return held, choose(found, held, budget_bytes), ids
 
 
 def _document(
@@ -87,7 +85,6 @@ def _stay(stay: Sequence[tuple[Holding, Stays]], ids: dict[str, list[str]]) -> l
 
 
 def _documents(held: Sequence[Holding], ids: dict[str, list[str]]) -> list[Document]:
-    now = time.time()
     return [
         {
             "content_key": holding.content_key,
@@ -96,9 +93,9 @@ def _documents(held: Sequence[Holding], ids: dict[str, list[str]]) -> list[Docum
             "what": holding.kind,
             "archive": holding.archive,
             "bytes": holding.bytes,
-            "idle_secs": round(idle_secs(holding, now), 1),
+            "idle_secs": round(holding.idle_secs, 1),
             "build_secs": round(holding.build_secs, 3),
-            "score": round(score(holding, now), 1),
+            "score": round(score(holding), 1),
         }
         for holding in held
     ]

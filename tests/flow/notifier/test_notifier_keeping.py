@@ -243,7 +243,7 @@ def test_gc_brings_the_store_under_its_budget(
     notifier, made = alone(5, DATAMILL_STORE_BUDGET_BYTES=str(2 * size))
     with made[0].catalog.write() as change:
         lifecycle.pin(change, made[0].content_key)
-    unused_for(made[0].catalog, made[4].content_key, -2 * DAY_SECS)  # told ready right now
+    unused_for(made[0].catalog, made[4].content_key, -DAY_SECS)  # told ready right now
     planned = notifier.admin("/admin/gc?dry_run=1", "POST").document
     assert all(path(each).exists() for each in made)
     done = notifier.admin("/admin/gc", "POST").document

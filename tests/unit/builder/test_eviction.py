@@ -240,6 +240,22 @@ def test_another_goes_where_one_is_asked_for_meanwhile(
     assert gone(make_room(catalog, store, 200)) == ["b"]
 
 
+def test_those_who_make_room_at_once_make_no_more_than_one_would(
+    catalog: Catalog, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, hours in (("a", 50), ("b", 40), ("c", 30)):
+        archive(catalog, store, name, 100, asked_hours_ago=hours)
+    take = room.take_away
+
+    def others_are_faster(*given: Any) -> Any:
+        assert isinstance(take(*given), Holding)
+        return take(*given)
+
+    monkeypatch.setattr(room, "take_away", others_are_faster)
+    assert make_room(catalog, store, 200) == Room([])
+    assert [state(catalog, name) for name in "abc"] == ["evicted", "ready", "ready"]
+
+
 # --- what may not go ------------------------------------------------------------------------------
 
 
@@ -315,6 +331,18 @@ def test_clocks_that_were_wrong_keep_nothing_for_ever(
     archive(catalog, store, "a", 100, asked_hours_ago=hours)
     begin(catalog, "a", hours_ago=hours)
     assert gone(make_room(catalog, store, 0)) == ["a"]
+
+
+def test_a_wrong_time_hides_no_right_one(catalog: Catalog, store: Store) -> None:
+    """As when it was built while the clock was ahead, and asked for since that was set right."""
+    archive(catalog, store, "a", 100, asked_hours_ago=0.1)
+    with catalog.write() as change:
+        change.connection.execute(update(builds).values(ended_at=time.time() + 1e6))
+        row = change.connection.execute(datasets.select()).mappings().one()
+        other = {**row, "dataset_id": "f" * 64, "asked_at": time.time() + 1e6}
+        change.connection.execute(insert(datasets), other)
+    begin(catalog, "a", hours_ago=-1000)
+    assert take_away(catalog, store, "a" * 64) is Stays.RECENT
 
 
 def test_a_clock_that_was_set_back_a_little_does_not_hurry(catalog: Catalog, store: Store) -> None:

@@ -5,7 +5,6 @@ from datamill_builder.catalog.holdings.choice import (
     Choice,
     Stays,
     choose,
-    idle_secs,
     protection,
     score,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "drop_stray_archives",
     "held_bytes",
     "holdings",
-    "idle_secs",
     "ids_of",
     "make_room",
     "protection",

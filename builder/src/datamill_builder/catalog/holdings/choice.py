@@ -10,6 +10,10 @@ divide by what it takes to have it again is the cost-aware part of GreedyDual-Si
 what has the largest cost per byte (P. Cao and S. Irani, "Cost-aware WWW proxy caching
 algorithms", USENIX Symposium on Internet Technologies and Systems, 1997). So a small dataset that
 took a night outlives a large one that is copied in a minute, but not for ever.
+
+Times are those of clocks that may be wrong. One that was set back keeps nothing for ever, and one
+that was set forward lets go what somebody was just told of: that is built again when it is asked
+for, and whoever has begun to download it is not disturbed.
 """
 
 from __future__ import annotations
@@ -50,32 +54,24 @@ class Choice:
     left_bytes: int
 
 
-def idle_secs(holding: Holding, now: float) -> float:
-    """Return for how long nobody has wanted it.
-
-    Clocks are set back, too: what was used far in the future is not kept for ever.
-    """
-    return abs(now - holding.used_at)
-
-
-def score(holding: Holding, now: float) -> float:
+def score(holding: Holding) -> float:
     """Return how well it can be spared, in bytes: the module says how, and why."""
     cost_secs = max(holding.build_secs, _LEAST_BUILD_SECS)
-    return idle_secs(holding, now) * holding.bytes / cost_secs
+    return holding.idle_secs * holding.bytes / cost_secs
 
 
-def in_order(found: Iterable[Holding], now: float) -> list[Holding]:
+def in_order(found: Iterable[Holding]) -> list[Holding]:
     """Return what can best be spared first."""
-    return sorted(found, key=lambda holding: (-score(holding, now), holding.content_key))
+    return sorted(found, key=lambda holding: (-score(holding), holding.content_key))
 
 
-def protection(holding: Holding, now: float, kept_secs: float = KEPT_SECS) -> Stays | None:
+def protection(holding: Holding, kept_secs: float = KEPT_SECS) -> Stays | None:
     """Return why it may not go; None where it may."""
     if holding.is_pinned:
         return Stays.PINNED
     if holding.downloads:
         return Stays.DOWNLOADED
-    if idle_secs(holding, now) < kept_secs:
+    if holding.idle_secs < kept_secs:
         return Stays.RECENT
     return None
 
@@ -84,14 +80,13 @@ def choose(
     found: Iterable[Holding],
     held_bytes: int,
     budget_bytes: int | None,
-    now: float,
     kept_secs: float = KEPT_SECS,
 ) -> Choice:
     """Return what has to go so that the rest fits into a budget; nothing where there is none."""
     go: list[Holding] = []
     stay: list[tuple[Holding, Stays]] = []
-    for holding in in_order(found, now):
-        why = protection(holding, now, kept_secs)
+    for holding in in_order(found):
+        why = protection(holding, kept_secs)
         if why is None and (budget_bytes is None or held_bytes <= budget_bytes):
             why = Stays.FITS
         if why is not None:

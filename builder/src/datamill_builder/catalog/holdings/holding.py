@@ -40,10 +40,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Holding:
-    """One thing that may be taken away. Times are seconds since the epoch.
+    """One thing that may be taken away, as it is now.
 
-    `used_at`: when it was last asked for, made or fetched; `build_secs`: how long handlers worked
-    on it, all shards together; `downloads`: how many are under way.
+    `idle_secs`: for how long nobody has asked for it, made or fetched it; `build_secs`: how long
+    handlers worked on it, all shards together; `downloads`: how many are under way.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ class Holding:
     dataset_name: str
     archive: str | None
     bytes: int
-    used_at: float
+    idle_secs: float
     build_secs: float
     is_pinned: bool
     downloads: int
@@ -67,14 +67,10 @@ def holdings(connection: Connection, content_key: str | None = None) -> list[Hol
     which = builds.c.state.in_(_MAY_HOLD)
     if content_key is not None:
         which = which & (builds.c.content_key == content_key)
-    asked_at = _by_key(connection, _asked(), which)
-    fetched = _by_key(connection, _fetched(), which)
-    costs = _by_key(connection, _costs(), which)
+    now = time.time()
+    told = [_by_key(connection, query, which) for query in (_asked(now), _fetched(now), _costs())]
     rows = connection.execute(select(*_COLUMNS).where(which).order_by(builds.c.content_key))
-    found = [
-        _holding(row, *(each.get(row.content_key) for each in (asked_at, fetched, costs)))
-        for row in rows
-    ]
+    found = [_holding(row, now, *(each.get(row.content_key) for each in told)) for row in rows]
     return [holding for holding in found if holding.bytes]
 
 
@@ -99,42 +95,37 @@ def ids_of(connection: Connection, content_keys: Iterable[str]) -> dict[str, lis
     return found
 
 
-def _holding(build: Row[Any], asked: Any, fetched: Any, cost: Any) -> Holding:
+def _holding(build: Row[Any], now: float, asked: Any, fetched: Any, cost: Any) -> Holding:
     is_archive = build.state == BuildState.READY
     loose_bytes = int(cost.loose_bytes or 0) if cost else 0
-    times = [
-        build.ended_at or build.created_at,
-        asked.asked_at if asked else None,
-        fetched.fetched_at if fetched else None,
-    ]
+    idle_secs = abs(now - (build.ended_at or build.created_at))
     return Holding(
         kind=Kind.ARCHIVE if is_archive else Kind.SHARDS,
         content_key=build.content_key,
         dataset_name=build.dataset_name,
         archive=build.archive if is_archive else None,
         bytes=int(build.bytes or 0) if is_archive else loose_bytes,
-        used_at=max(at for at in times if at is not None),
+        idle_secs=min([idle_secs, *(each.idle_secs for each in (asked, fetched) if each)]),
         build_secs=float(cost.shard_secs or 0) + float(cost.whole_secs or 0) if cost else 0.0,
         is_pinned=build.pinned_at is not None,
         downloads=int(fetched.under_way or 0) if fetched else 0,
     )
 
 
-def _asked() -> Select[Any]:
+def _asked(now: float) -> Select[Any]:
     table = datasets.c
-    return select(table.content_key, func.max(table.asked_at).label("asked_at")).group_by(
-        table.content_key
-    )
+    idle_secs = _since(table.asked_at, now)
+    return select(table.content_key, idle_secs).group_by(table.content_key)
 
 
-def _fetched() -> Select[Any]:
-    table, now = downloads.c, time.time()
+def _fetched(now: float) -> Select[Any]:
+    table = downloads.c
     # A row far from now is of a notifier that is gone, or of a clock that was wrong.
     recent = table.started_at.between(now - LONGEST_SECS, now + LONGEST_SECS)
     under_way = case((table.ended_at.is_(None) & recent, 1), else_=0)
     return select(
         table.content_key,
-        func.max(func.coalesce(table.ended_at, table.started_at)).label("fetched_at"),
+        _since(func.coalesce(table.ended_at, table.started_at), now),
         func.sum(under_way).label("under_way"),
     ).group_by(table.content_key)
 
@@ -149,6 +140,15 @@ def _costs() -> Select[Any]:
         func.max(case((in_one_piece, table.secs), else_=0.0)).label("whole_secs"),
         func.sum(case((table.file.is_not(None), table.bytes), else_=0)).label("loose_bytes"),
     ).group_by(table.content_key)
+
+
+def _since(at: ColumnElement[float], now: float) -> ColumnElement[float]:
+    """Return how long ago the last of some times was.
+
+    Clocks are set back, too: a time far in the future keeps nothing for ever, and hides none that
+    is right.
+    """
+    return func.min(func.abs(at - now)).label("idle_secs")
 
 
 def _by_key(

@@ -8,7 +8,6 @@ to the end.
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 
 from datamill_builder.catalog import lifecycle
@@ -45,14 +44,15 @@ def make_room(
         left_bytes = held_bytes(connection)
         found = holdings(connection) if left_bytes > budget_bytes else []
     gone = []
-    now = time.time()
-    for holding in in_order(found, now):
+    for holding in in_order(found):
         if left_bytes <= budget_bytes:
             break
-        if protection(holding, now, kept_secs) is None:
+        if protection(holding, kept_secs) is None:
             taken = take_away(catalog, store, holding.content_key, kept_secs)
-            if isinstance(taken, Holding):
-                left_bytes -= taken.bytes
+            if isinstance(taken, Stays):
+                continue
+            left_bytes -= holding.bytes
+            if taken is not None:  # else others make room, too, and were faster
                 gone.append(taken)
     return Room(gone, max(0, left_bytes - budget_bytes))
 
@@ -77,7 +77,7 @@ def take_away(
         if not held:
             return None
         (holding,) = held
-        why = protection(holding, time.time(), kept_secs)
+        why = protection(holding, kept_secs)
         if why is Stays.PINNED or (why is not None and not force):
             return why
         if holding.kind is Kind.ARCHIVE:
