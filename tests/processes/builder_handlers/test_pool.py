@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from datamill_builder.handlers.environments import Environment
+from datamill_builder.handlers.environments import Environment, HeldEnvironment
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import RUNNER, HandlerStopped
 from datamill_builder.handlers.spares import SPARES
+from datamill_builder.handlers.use import Use, alone
 from datamill_builder.store import Store
 from tests.unit.builder.waiting import until
 
@@ -26,16 +27,17 @@ ENVIRONMENT = Environment("slow", "slow", "1", "slow:Slow", "slow.whl", "d" * 64
 class Made:
     """An environment that is made already, as the pool sees it."""
 
-    def __init__(self, python: Path) -> None:
+    def __init__(self, python: Path, lock: Path) -> None:
         self._python = python
+        self.lock = lock
 
-    def python(self, _environment: Environment) -> Path:
-        return self._python
+    def hold(self, _environment: Environment) -> HeldEnvironment:
+        return HeldEnvironment(self._python, Use(self.lock))
 
 
 @pytest.fixture
 def pool(handler_python: Path, raw_root: Path, tmp_path: Path) -> Iterator[HandlerPool]:
-    environments: Any = Made(handler_python)
+    environments: Any = Made(handler_python, tmp_path / "lock")
     pool = HandlerPool(environments, raw_root, Store(tmp_path / "store"), 2, 60.0)
     yield pool
     pool.stop_all()
@@ -169,3 +171,18 @@ def test_spares_that_are_being_begun_end_with_the_pool(pool: HandlerPool, tmp_pa
     pool.stop_all()
     until(no_spare_is_coming)
     assert not handlers_in(tmp_path)
+
+
+def test_its_environment_is_held_as_long_as_a_process_may_be_used(
+    pool: HandlerPool, tmp_path: Path
+) -> None:
+    def is_free() -> bool:
+        with alone(tmp_path / "lock") as unused:
+            return unused
+
+    assert is_free()
+    with pool.lend(opening("Trouble")):
+        assert not is_free()
+    assert not is_free(), "it waits for its next use"
+    pool.stop_all()
+    until(is_free)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Literal
 
 from datamill.request import canonical_json
@@ -154,7 +155,10 @@ def nearest(
     defaults = known_defaults(alike or candidates)
     best: tuple[Side, list[Difference]] | None = None
     for candidate in candidates:
-        found = compare(candidate, asked, defaults).differences
+        # One more than may be is enough to know that it is too far away.
+        found = list(islice(_differences(candidate, asked, defaults), at_most + 1))
+        if not found and None not in (candidate.content_key, asked.content_key):
+            found = [_by_datamill()] if candidate.content_key != asked.content_key else []
         if len(found) <= at_most and (best is None or len(found) < len(best[1])):
             best = candidate, found
     return best
@@ -283,7 +287,9 @@ def _request(side: Side) -> bytes:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, Untold) or isinstance(other, Untold):
         return one is other
-    # Python says that True is 1; JSON does not.
+    if type(one) is type(other) and isinstance(one, (str, bool, int)):
+        return bool(one == other)
+    # Python says that True is 1, and that 1 is no 1.0; JSON does not.
     return canonical_json(one) == canonical_json(other)
 
 
