@@ -289,7 +289,7 @@ def _equal(one: Any, other: Any) -> bool:
         return one is other
     if type(one) is type(other) and isinstance(one, (str, bool, int)):
         return bool(one == other)
-    # Python says that True is 1, and that 1 is no 1.0; JSON does not.
+    # Python says that True is 1; JSON does not.
     return canonical_json(one) == canonical_json(other)
 
 
