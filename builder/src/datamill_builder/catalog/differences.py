@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from datamill.request import canonical_json
+from datamill_builder.catalog.pins import pins
 
 NEAR_AT_MOST = 3
 """What differs in more than so many ways is another dataset, not one that is near."""
@@ -264,16 +265,6 @@ def _of_locks(one: str, other: str) -> Iterator[Difference]:
         yield Difference(Kind.ENVIRONMENT, name, *versions)
     if not different:
         yield Difference(Kind.ENVIRONMENT, "files of its packages", "some", "others")
-
-
-def pins(lock: str) -> dict[str, str]:
-    """Return name → version of what a lock holds; `interpreter`: what its first line says."""
-    lines = lock.splitlines()
-    pinned = (line.split("==", 1) for line in lines if "==" in line and not line.startswith(" "))
-    found = {name.strip(): rest.split()[0] for name, rest in pinned}
-    if lines and lines[0].startswith("# "):
-        found["interpreter"] = lines[0].removeprefix("# ")
-    return found
 
 
 def _by_datamill() -> Difference:
