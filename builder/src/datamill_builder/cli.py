@@ -26,6 +26,10 @@ def builder(home: str | None, raw_root: str | None, workers: int | None) -> None
     Settings come from DATAMILL_* and from datamill.toml in the home; options go first. Ends
     cleanly on Ctrl-C or SIGTERM: shards in hand are finished or handed back. The second one ends
     it at once, with exit code 130: what was in hand is taken up by whoever finds it.
+
+    \b
+    Example:
+        datamill builder --raw-root /data/raw --workers 8
     """
     sys.exit(serve(home=home, raw_root=raw_root, workers=workers))
 

@@ -12,7 +12,6 @@ import click
 if TYPE_CHECKING:
     from datamill_builder.raw_folders import RawDataset, Version
     from datamill_builder.raw_refresh import Refreshed
-    from datamill_builder.raw_trial import Listed
 
 _HEADING = ("NAME", "HANDLER", "FILES", "SIZE", "VERSIONS", "ARCHIVES", "FOLDER")
 _SHOWN_OF_DIGEST = 12
@@ -114,7 +113,6 @@ def add_raw_data(
         environments = environments_in(settings, catalog, store)
         environment = environment_for(handler, version, settings, environments)
         listed = list_raw(environment, folder, name, given, settings, environments, store)
-        _refuse_nothing(listed, folder)
         carry_out(settings, addition)
         seen = raw_version(catalog, folder_after(settings, addition), settings.raw_digest)
     if as_json:
@@ -188,16 +186,6 @@ def _config(given: str | None) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise click.UsageError("--config: it is not a JSON object, as in {}")
     return config
-
-
-def _refuse_nothing(listed: Listed, folder: Path) -> None:
-    from datamill.errors import NothingFound
-
-    if listed.splits and not any(count["items"] for count in listed.splits.values()):
-        raise NothingFound(
-            f"{listed.handler} finds no source item in {folder}: `datamill handlers show "
-            f"{listed.handler} {listed.version}` says what it reads; nothing was added"
-        )
 
 
 def _row(one: RawDataset) -> tuple[Any, ...]:

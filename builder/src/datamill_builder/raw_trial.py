@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datamill.errors import DatamillError, first_line
 from datamill.settings import Settings
 from datamill_builder.handler_check.trial import CONTENT_KEY
 from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import Environment, Environments
 from datamill_builder.handlers.offers import newest_version
-from datamill_builder.handlers.process import HandlerProcess
+from datamill_builder.handlers.process import HandlerFailed, HandlerProcess
 from datamill_builder.handlers.sources import UnknownRelease, sources_of
 from datamill_builder.store import Store
+
+
+class CannotList(DatamillError):
+    """The handler finds nothing that it can read."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,18 @@ def list_raw(
     environments: Environments,
     store: Store,
 ) -> Listed:
-    """Have a handler list the source items in a folder; raise `HandlerFailed`."""
+    """Have a handler list the source items in a folder; raise `CannotList`."""
     with environments.holding(environment) as python, store.scratch() as folder:
         label = f"{environment.handler} {environment.package_version}"
         process = HandlerProcess(python, folder, label, settings.handler_memory_bytes)
         try:
             splits = _listed(process, environment, raw, dataset_name, config, settings, folder)
+        except HandlerFailed as error:
+            raise CannotList(
+                f"{label} can't list {raw}: {first_line(error)}; nothing was added: `datamill "
+                f"handlers show {environment.handler} {environment.package_version}` says what it "
+                "reads"
+            ) from error
         finally:
             process.close()
     return Listed(environment.handler, environment.package_version, splits)

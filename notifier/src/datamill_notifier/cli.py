@@ -35,6 +35,10 @@ def notifier(listen: str | None, public_url: str | None) -> None:
     Exits 0 when stopped, 69 when catalog or port can't be used, 77 when the broker refuses the
     login, 78 when a setting is wrong or the broker holds queues of another kind. A broker that
     is away is waited for; files are served meanwhile.
+
+    \b
+    Example:
+        datamill notifier --listen 0.0.0.0:8080 --public-url http://data.example:8080
     """
     sys.exit(_run(listen, public_url))
 

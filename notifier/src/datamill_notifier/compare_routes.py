@@ -49,7 +49,7 @@ async def post_near(request: web.Request) -> web.Response:
 def _two(body: bytes) -> list[str | Request]:
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid(f"is not JSON: {error}"[:300]) from error
     if not isinstance(document, dict) or set(document) != set(_SIDES):
         raise invalid('compare two: {"a": …, "b": …}, each a dataset id or a request')
@@ -63,7 +63,7 @@ def _asked(name: str, given: Any) -> str | Request:
         return given
     try:
         return Request.decode(json.dumps(given).encode())
-    except DecodeError as error:
+    except (DecodeError, RecursionError) as error:
         raise invalid(f"{name}: {error}") from error
 
 

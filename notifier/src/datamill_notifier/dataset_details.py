@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Row
 
 from datamill_builder.catalog import lifecycle
-from datamill_builder.catalog.differences import Side, known_defaults, pins
+from datamill_builder.catalog.differences import Side, known_defaults
 from datamill_builder.catalog.fetched import Downloads, downloads_of
+from datamill_builder.catalog.pins import pins
 from datamill_builder.catalog.sides import find_side, finished_sides
 from datamill_notifier import documents, looking
 from datamill_notifier.documents import Document, written_time

@@ -41,8 +41,9 @@ def archive(steps: Callable[..., Steps]) -> str:
 @pytest.fixture(scope="module")
 def routes(archive: str) -> list[str]:
     """An address of each kind that there is, and one that there is not."""
-    of_dataset = ["", "/manifest.json", "/preview.jpg", "/shards/0"]
+    of_dataset = ["", "/manifest.json", "/preview.jpg", "/shards/0", "/details"]
     others = "/ /datasets /requests /events /metrics /healthz /readyz /admin/requests /nothing"
+    others += " /compare /near /overview"
     return [
         archive,
         *(f"/datasets/{ID}{rest}" for rest in of_dataset),

@@ -16,7 +16,7 @@ import pytest
 
 from datamill import logs
 from datamill_builder.catalog.counters import Counters
-from datamill_builder.handlers.environments import Environment
+from datamill_builder.handlers.environments import Environment, HeldEnvironment
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
 from datamill_builder.handlers.process import (
     RUNNER,
@@ -25,6 +25,7 @@ from datamill_builder.handlers.process import (
     HandlerStopped,
 )
 from datamill_builder.handlers.spares import SPARES
+from datamill_builder.handlers.use import Use, alone
 from datamill_builder.store import Store
 from tests.unit.builder.waiting import until
 
@@ -34,11 +35,12 @@ ENVIRONMENT = Environment("slow", "slow", "1", "slow:Slow", "slow.whl", "d" * 64
 class Made:
     """An environment that is made already, as the pool sees it."""
 
-    def __init__(self, python: Path) -> None:
+    def __init__(self, python: Path, lock: Path) -> None:
         self._python = python
+        self.lock = lock
 
-    def python(self, _environment: Environment) -> Path:
-        return self._python
+    def hold(self, _environment: Environment) -> HeldEnvironment:
+        return HeldEnvironment(self._python, Use(self.lock))
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def counters() -> Counters:
 def pool(
     handler_python: Path, raw_root: Path, tmp_path: Path, counters: Counters
 ) -> Iterator[HandlerPool]:
-    environments: Any = Made(handler_python)
+    environments: Any = Made(handler_python, tmp_path / "lock")
     store = Store(tmp_path / "store")
     pool = HandlerPool(environments, raw_root, store, 2, 60.0, counters=counters)
     yield pool
@@ -238,3 +240,16 @@ def test_what_a_handler_prints_names_the_dataset_that_it_works_for(
     caplog.handler.removeFilter(note)
     said = {message: about for message, about in told if "for " in message}
     assert said == {"trouble 1: for a": "a" * 64, "trouble 1: for b": "b" * 64}
+def test_its_environment_is_held_as_long_as_a_process_may_be_used(
+    pool: HandlerPool, tmp_path: Path
+) -> None:
+    def is_free() -> bool:
+        with alone(tmp_path / "lock") as unused:
+            return unused
+
+    assert is_free()
+    with pool.lend(opening("Trouble")):
+        assert not is_free()
+    assert not is_free(), "it waits for its next use"
+    pool.stop_all()
+    until(is_free)

@@ -9,9 +9,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Literal
 
 from datamill.request import canonical_json
+from datamill_builder.catalog.pins import pins
 
 NEAR_AT_MOST = 3
 """What differs in more than so many ways is another dataset, not one that is near."""
@@ -154,7 +156,10 @@ def nearest(
     defaults = known_defaults(alike or candidates)
     best: tuple[Side, list[Difference]] | None = None
     for candidate in candidates:
-        found = compare(candidate, asked, defaults).differences
+        # One more than may be is enough to know that it is too far away.
+        found = list(islice(_differences(candidate, asked, defaults), at_most + 1))
+        if not found and None not in (candidate.content_key, asked.content_key):
+            found = [_by_datamill()] if candidate.content_key != asked.content_key else []
         if len(found) <= at_most and (best is None or len(found) < len(best[1])):
             best = candidate, found
     return best
@@ -262,16 +267,6 @@ def _of_locks(one: str, other: str) -> Iterator[Difference]:
         yield Difference(Kind.ENVIRONMENT, "files of its packages", "some", "others")
 
 
-def pins(lock: str) -> dict[str, str]:
-    """Return name → version of what a lock holds; `interpreter`: what its first line says."""
-    lines = lock.splitlines()
-    pinned = (line.split("==", 1) for line in lines if "==" in line and not line.startswith(" "))
-    found = {name.strip(): rest.split()[0] for name, rest in pinned}
-    if lines and lines[0].startswith("# "):
-        found["interpreter"] = lines[0].removeprefix("# ")
-    return found
-
-
 def _by_datamill() -> Difference:
     return Difference(Kind.DATAMILL, "Datamill", "an earlier version", "this one")
 
@@ -283,6 +278,8 @@ def _request(side: Side) -> bytes:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, Untold) or isinstance(other, Untold):
         return one is other
+    if type(one) is type(other) and isinstance(one, (str, bool, int)):
+        return bool(one == other)
     # Python says that True is 1; JSON does not.
     return canonical_json(one) == canonical_json(other)
 
