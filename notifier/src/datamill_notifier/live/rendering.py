@@ -50,9 +50,10 @@ def compare_page(found: Comparison) -> str:
     return _rendered("compare.html", _BELOW_PAGE, events, page=found)
 
 
-def problem_page(title: str, message: str) -> str:
-    """Return a page that says why there is no other."""
-    return _rendered("problem.html", _BELOW_PAGE, "", title=title, message=message)
+def problem_page(title: str, message: str, *, goes_away: bool = False) -> str:
+    """Return a page that says why there is no other, and asks again where that may help."""
+    said = {"title": title, "message": message, "goes_away": goes_away}
+    return _rendered("problem.html", _BELOW_PAGE, "", **said)
 
 
 def _rendered(template: str, root: str, events: str, **values: Any) -> str:
