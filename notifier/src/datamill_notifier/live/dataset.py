@@ -157,7 +157,7 @@ def _why(
 def _over_time(connection: Connection, view: DatasetView, now: float) -> tuple[Timeline, Timeline]:
     since = float(view.dataset.created_at)
     secs = step_secs(since, now)
-    asked = usage.requests_of_id_over_time(connection, view.dataset_id, secs)
+    asked = usage.requests_over_time(connection, view.dataset_id, secs)
     key = view.dataset.content_key
     fetched = usage.downloads_over_time(connection, key, secs) if key else []
     return timeline(asked, secs, since, now), timeline(fetched, secs, since, now)
