@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from datamill_notifier.live.progress import LatestProgress
+
 BACKLOG = 1000
 """How many events may wait for one receiver; a slower one is dropped, and may come again."""
 
@@ -55,6 +57,7 @@ class Hub:
         self._of_dataset: dict[str, set[Subscription]] = {}
         self._of_all: set[Subscription] = set()
         self._closed = False
+        self.progress = LatestProgress()
 
     @property
     def receivers(self) -> int:
@@ -84,6 +87,7 @@ class Hub:
     async def publish(self, messages: list[Message]) -> None:
         """Give events to those who listen; between turns receivers get theirs out."""
         for number, message in enumerate(messages, start=1):
+            self.progress.note(message.event, message.dataset_id, message.body)
             for subscription in self._listening(message.dataset_id):
                 if not subscription.offer(message):
                     self.unsubscribe(subscription)

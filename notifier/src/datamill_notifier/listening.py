@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 
 from datamill.broker import Delivery
 from datamill.broker.event_consumer import EventConsumer
 from datamill.errors import DecodeError
-from datamill.events import Event, decode_event
+from datamill.events import decode_event
 from datamill_notifier.hub import Hub, Message
 
 log = logging.getLogger(__name__)
@@ -24,34 +23,30 @@ class HubFeeder:
     thread; the loop lives longer, as a rule.
     """
 
-    def __init__(
-        self, hub: Hub, loop: asyncio.AbstractEventLoop, note: Callable[[Event], None]
-    ) -> None:
+    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
         self._hub = hub
         self._loop = loop
-        self._note = note
-        """Is told of each event, at once."""
 
     def feed(self, deliveries: list[Delivery]) -> None:
         """Hand over what arrived; what is no event is left out."""
-        messages = [message for delivery in deliveries if (message := self._message(delivery))]
+        messages = [message for delivery in deliveries if (message := _message(delivery))]
         if messages and not self._loop.is_closed():
             publishing = asyncio.run_coroutine_threadsafe(self._hub.publish(messages), self._loop)
             with suppress(CancelledError):  # the loop has ended
                 publishing.result()
 
-    def _message(self, delivery: Delivery) -> Message | None:
-        try:
-            event = decode_event(delivery.body)
-        except DecodeError as error:
-            log.warning("a message on the events exchange was left out: it %s", error)
-            return None
-        self._note(event)
-        # Bodies go on as they came: a later version's fields are not ours to drop.
-        body = delivery.body.decode()
-        return Message(delivery.message_id or event.time, event.event, event.dataset_id, body)
-
 
 def consumer(url: str, feeder: HubFeeder) -> EventConsumer:
     """Return the thread that listens to all events; it is to be started."""
     return EventConsumer(url, "datamill notifier events", feeder.feed)
+
+
+def _message(delivery: Delivery) -> Message | None:
+    try:
+        event = decode_event(delivery.body)
+    except DecodeError as error:
+        log.warning("a message on the events exchange was left out: it %s", error)
+        return None
+    # Bodies go on as they came: a later version's fields are not ours to drop.
+    body = delivery.body.decode()
+    return Message(delivery.message_id or event.time, event.event, event.dataset_id, body)

@@ -36,8 +36,7 @@ from datamill_notifier.download_log import DownloadLog
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
 from datamill_notifier.listening import HubFeeder, consumer
-from datamill_notifier.live.parts import LiveParts, live_parts
-from datamill_notifier.live.progress import LatestProgress
+from datamill_notifier.live.parts import live_parts
 from datamill_notifier.senders import Senders
 from datamill_notifier.server_log import server_log
 from datamill_notifier.service import Service
@@ -70,10 +69,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         url = public_url(settings, listening)
         await asyncio.to_thread(_announce, catalog, url)
         hub = Hub()
-        progress = LatestProgress()
-        live = live_parts(catalog, progress, settings.store_budget_bytes)
-        events = consumer(broker_url, HubFeeder(hub, loop, progress.note))
-        async with _service(settings, catalog, url, hub, live, broker_url, events, stop) as service:
+        events = consumer(broker_url, HubFeeder(hub, loop))
+        async with _service(settings, catalog, url, hub, broker_url, events, stop) as service:
             await _serve(service, events, listening, stop, settings.stop_grace_secs)
     if events.fatal:
         raise events.fatal
@@ -132,7 +129,6 @@ async def _service(
     catalog: Catalog,
     url: str,
     hub: Hub,
-    live: LiveParts,
     broker_url: str,
     events: EventConsumer,
     stop: asyncio.Event,
@@ -152,7 +148,7 @@ async def _service(
             entries=Entries(),
             transfers=Transfers(downloads, senders),
             asker=asker,
-            live=live,
+            live=live_parts(catalog, hub.progress, settings.store_budget_bytes),
             broker_connected=events.subscribed.is_set,
             stopping=stop.is_set,
         )

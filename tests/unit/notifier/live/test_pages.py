@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from datamill.events import Failed, Progress, Reason
+from datamill.events import Progress
 from datamill_builder.catalog import lifecycle, schema, tasks
 from datamill_builder.catalog.overview import Section
 from datamill_builder.catalog.states import TaskKind
@@ -120,16 +120,15 @@ def test_a_build_under_way(service: Service, steps: Make) -> None:
         row = {"name": "f" * 32, "host": "mill-1", "workers": 2, "version": "0.1.0"}
         times = {"started_at": time.time(), "seen_at": time.time()}
         change.connection.execute(insert(schema.builders), row | times)
-    service.live.progress.note(
-        Progress(
-            dataset_id=made.dataset_id,
-            shards_done=1,
-            shards=2,
-            records_done=1,
-            records_per_sec=12.5,
-            secs_left=75.0,
-        )
+    told = Progress(
+        dataset_id=made.dataset_id,
+        shards_done=1,
+        shards=2,
+        records_done=1,
+        records_per_sec=12.5,
+        secs_left=75.0,
     )
+    service.live.progress.note("progress", made.dataset_id, told.encode().decode())
     for page in (main(service), of(service, made)):
         read = words(page)
         assert "50 %" in read
@@ -140,9 +139,7 @@ def test_a_build_under_way(service: Service, steps: Make) -> None:
         assert "1 waits: anna@gpu-7" in read
         assert "mill-1 shard 1" in read
     assert 'class="cell in-hand" title="shard 1 of train, in work on mill-1"' in page
-    service.live.progress.note(
-        Failed(dataset_id=made.dataset_id, reason=Reason.TIMEOUT, message="", retryable=True)
-    )
+    service.live.progress.note("failed", made.dataset_id, "")
     assert "time left \N{EN DASH}" in words(main(service))
 
 
