@@ -7,10 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from datamill_builder.catalog.differences import Untold
 from datamill_notifier.live import assets, plots, written
-from datamill_notifier.live.compare import Comparison
+from datamill_notifier.live.compare import Compared
 from datamill_notifier.live.dataset import DatasetPage
-from datamill_notifier.live.options import UNKNOWN
 from datamill_notifier.live.overview import Overview, given_options
 from datamill_notifier.live.sample import ClassCounts
 
@@ -43,7 +43,7 @@ def dataset_page(found: DatasetPage) -> str:
     return _rendered("dataset.html", _BELOW_PAGE, events, page=found)
 
 
-def compare_page(found: Comparison) -> str:
+def compare_page(found: Compared) -> str:
     """Return two datasets side by side."""
     ids = found.ours.dataset_id, found.theirs.dataset_id
     events = "../events?dataset={}&dataset={}".format(*ids)
@@ -79,7 +79,7 @@ def _environment() -> Environment:
         "columns": plots.columns,
         "given_options": given_options,
         "is_class_counts": lambda found: isinstance(found, ClassCounts),
-        "UNKNOWN": UNKNOWN,
+        "is_untold": lambda value: isinstance(value, Untold),
     }
     return environment
 
