@@ -18,9 +18,10 @@ from datamill_notifier import (
     health_routes,
     keeping_routes,
     metrics_routes,
-    page_routes,
     request_routes,
+    savings_routes,
 )
+from datamill_notifier.live import routes as live_routes
 from datamill_producer.cli import datamill
 from tests.docs.following import follow
 from tests.docs.readme import README, REPOSITORY, Command, steps
@@ -106,8 +107,9 @@ def test_routes() -> None:
         health_routes,
         keeping_routes,
         metrics_routes,
-        page_routes,
+        live_routes,
         request_routes,
+        savings_routes,
     )
     assert written == {
         (route.method, re.sub("{[^}]*}", "<>", route.path))

@@ -227,6 +227,17 @@ def test_a_service_that_is_not_installed_is_named(environments: dict[str, Enviro
     assert "pip install datamill-builder" in done.stderr
 
 
+def test_the_notifier_brings_the_files_of_its_pages(
+    environments: dict[str, Environment],
+) -> None:
+    shown = environments["datamill-notifier"].python(
+        "from datamill_notifier.live import assets, rendering\n"
+        "print(rendering.problem_page('It is here', '') + str(sorted(assets.assets())))"
+    )
+    assert "<h1>It is here</h1>" in shown
+    assert "['icon.svg', 'live.css', 'live.js']" in shown
+
+
 def test_the_handlers_are_announced(environments: dict[str, Environment]) -> None:
     names = environments["dataset-handlers"].python(
         "import importlib.metadata as m\n"

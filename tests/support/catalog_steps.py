@@ -65,7 +65,16 @@ class Steps:
         return self
 
     def resolved(self) -> Steps:
-        recipe = {"dataset_name": self.dataset_name, "config": {**self.config, "seed": 0}}
+        recipe = {
+            "dataset_name": self.dataset_name,
+            "config": {**self.config, "seed": 0},
+            "package": "toy-handlers",
+            "package_version": "1.0.0",
+            "entry_point": "toy_handlers:Toy",
+            "wheel_sha256": "d" * 64,
+            "lock": "",
+            "raw_version": "e" * 64,
+        }
         with self.catalog.write() as change:
             claim = self._claim(change, TaskKind.RESOLVE, self.dataset_id)
             lifecycle.resolved(change, claim, self.content_key, recipe, "marks")

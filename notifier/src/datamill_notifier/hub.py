@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from datamill_notifier.live.progress import LatestProgress
 from datamill_notifier.recent import Message, Recent
 
 __all__ = ["BACKLOG", "Hub", "Message", "Subscription"]
@@ -54,6 +55,7 @@ class Hub:
         self._of_dataset: dict[str, set[Subscription]] = {}
         self._of_all: set[Subscription] = set()
         self._closed = False
+        self.progress = LatestProgress()
         self.recent = Recent()
 
     @property
@@ -87,6 +89,7 @@ class Hub:
     async def publish(self, messages: list[Message]) -> None:
         """Give events to those who listen; between turns receivers get theirs out."""
         for number, message in enumerate(messages, start=1):
+            self.progress.note(message.event, message.dataset_id, message.body)
             self.recent.add(message)
             for subscription in self._listening(message.dataset_id):
                 if not subscription.offer(message):

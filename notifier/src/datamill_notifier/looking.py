@@ -70,7 +70,7 @@ def find_closely(service: Service, dataset_id: str) -> Closely:
     view = as_stored(service, view)
     progress = None
     if view.state is PublicState.BUILDING:
-        progress = service.live.progress.of(dataset_id)
+        progress = service.hub.progress.of(dataset_id)
     return Closely(view, shards, note, clients, used.get(key, Usage()), progress)
 
 

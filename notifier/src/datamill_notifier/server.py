@@ -39,8 +39,7 @@ from datamill_notifier.download_log import DownloadLog
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
 from datamill_notifier.listening import HubFeeder, consumer
-from datamill_notifier.live.parts import LiveParts, live_parts
-from datamill_notifier.live.progress import LatestProgress
+from datamill_notifier.live.parts import live_parts
 from datamill_notifier.own_name import OwnName
 from datamill_notifier.senders import Senders
 from datamill_notifier.server_log import server_log
@@ -75,10 +74,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         url = public_url(settings, listening)
         await asyncio.to_thread(_announce, catalog, url)
         hub = Hub()
-        counters, progress = Counters(), LatestProgress()
-        live = live_parts(catalog, progress, settings.store_budget_bytes)
-        events = consumer(broker_url, HubFeeder(hub, loop, counters, progress.note))
-        named = (settings, catalog, url, hub, live, broker_url, events, counters, stop)
+        counters = Counters()
+        events = consumer(broker_url, HubFeeder(hub, loop, counters))
+        named = (settings, catalog, url, hub, broker_url, events, counters, stop)
         async with _service(*named) as service:
             await _serve(service, events, listening, stop, settings.stop_grace_secs)
     if events.fatal:
@@ -138,7 +136,6 @@ async def _service(
     catalog: Catalog,
     url: str,
     hub: Hub,
-    live: LiveParts,
     broker_url: str,
     events: EventConsumer,
     counters: Counters,
@@ -161,7 +158,7 @@ async def _service(
             entries=Entries(),
             transfers=Transfers(downloads, senders, counters),
             asker=asker,
-            live=live,
+            live=live_parts(catalog, hub.progress, settings.store_budget_bytes),
             broker_connected=events.subscribed.is_set,
             stopping=stop.is_set,
             counters=counters,

@@ -137,10 +137,10 @@ def test_failures_the_filter_and_two_side_by_side(
     for dataset_id in (plain, twice):
         row(page, "finished", dataset_id).get_by_role("checkbox").check()
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator("#verdict")).to_have_text("They differ in repeat.")
-    changed = page.locator("tr.changed")
-    expect(changed).to_have_count(1)
-    assert changed.locator("td").all_text_contents() == ["repeat", "1", "2"]
+    expect(page.locator("#verdict")).to_have_text("They differ in repeat: 1 → 2.")
+    differs = page.locator("tr.differs")
+    expect(differs).to_have_count(1)
+    assert differs.locator("td").all_text_contents() == ["repeat option", "1", "2"]
     assert watched.errors == []
     assert watched.elsewhere(notifier.url) == []
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -17,6 +18,9 @@ from datamill_builder.catalog.usage import savings
 from tests.support.catalog_steps import Steps
 from tests.support.eventually import eventually
 from tests.support.notifier import Answer, NotifierProcess
+from tests.support.postgresql import PostgresqlServer, postgresql
+
+__all__ = ["postgresql"]
 
 UNKNOWN = "0" * 64
 
@@ -97,10 +101,25 @@ def test_a_page_says_why_there_is_none(notifier: NotifierProcess, path: str, sta
     assert "<script>" not in text
 
 
+def test_a_catalog_that_is_away_is_said_to_be(tmp_path: Path, postgresql: PostgresqlServer) -> None:
+    url = postgresql.add_database()
+    notifier = NotifierProcess(tmp_path, DATAMILL_CATALOG_URL=url).start()
+    assert "Nobody has asked" in page(notifier.ask("/"))
+    postgresql.stop()
+    try:
+        answer = notifier.ask("/")
+    finally:
+        postgresql.start()
+    assert answer.status == 503
+    assert 'http-equiv="refresh"' in page(answer)
+    eventually(lambda: notifier.ask("/").status == 200)
+    assert notifier.stop() == 0
+
+
 def test_two_side_by_side(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
     one, other = steps().ready(), steps().ready()
     answer = notifier.ask(f"/page/compare?id={one.dataset_id}&id={other.dataset_id}")
-    assert "They differ in number." in page(answer)
+    assert "They differ in number: " in page(answer)
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,8 @@ def test_what_a_handler_prints_names_the_dataset_that_it_works_for(
     caplog.handler.removeFilter(note)
     said = {message: about for message, about in told if "for " in message}
     assert said == {"trouble 1: for a": "a" * 64, "trouble 1: for b": "b" * 64}
+
+
 def test_its_environment_is_held_as_long_as_a_process_may_be_used(
     pool: HandlerPool, tmp_path: Path
 ) -> None:

@@ -97,18 +97,9 @@ def usage_of(connection: Connection, content_keys: Collection[str]) -> dict[str,
 
 
 def requests_over_time(
-    connection: Connection, content_key: str, step_secs: int, since: float = 0.0
-) -> list[Counted]:
-    """Return when a build was asked for, in steps from the epoch on; steps without are left out."""
-    ids = select(datasets.c.dataset_id).where(datasets.c.content_key == content_key)
-    which = requests.c.dataset_id.in_(ids)
-    return _over_time(connection, requests, requests.c.accepted_at, which, step_secs, since)
-
-
-def requests_of_id_over_time(
     connection: Connection, dataset_id: str, step_secs: int, since: float = 0.0
 ) -> list[Counted]:
-    """Return the same of one dataset id, which may have no content key."""
+    """Return when a dataset was asked for, in steps from the epoch on; none without any."""
     which = requests.c.dataset_id == dataset_id
     return _over_time(connection, requests, requests.c.accepted_at, which, step_secs, since)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,14 @@ from sqlalchemy import Connection, Row
 from datamill.archive import Manifest, read_manifest
 from datamill.errors import ArchiveError
 from datamill.events import Failed, Progress
-from datamill_builder.catalog import lifecycle, overview, usage, views
+from datamill_builder.catalog import differences, lifecycle, overview, usage, views
+from datamill_builder.catalog.differences import Side
 from datamill_builder.catalog.overview import Work
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.usage import Usage
 from datamill_builder.catalog.views import DatasetView, PublicState
 from datamill_notifier import looking
-from datamill_notifier.live import options, shard_grid, waiting, workers
+from datamill_notifier.live import compare, options, shard_grid, waiting, workers
 from datamill_notifier.live.options import Option
 from datamill_notifier.live.overview import given_options, share_done
 from datamill_notifier.live.sample import SampledFeature
@@ -50,12 +51,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Other:
-    """Another dataset of the same name. `differing`: how many options differ, where known."""
+    """Another dataset of the same name, and what differs, in a line."""
 
     dataset_id: str
     handler_version: str
-    same_data: bool
-    differing: int | None
+    difference: str
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         clients = overview.waiting_clients(connection, dataset_id, waits) if waits else []
     given = given_options(view)
     recipe = json.loads(view.build.recipe) if view.build is not None else {}
-    defaults = options.known_defaults(same_name, view.dataset.handler_version)
+    defaults = compare.known_defaults(same_name, view.dataset.handler_version)
     told = service.live.progress.of(dataset_id)
     records = max(view.records_done, told.records_done if told else 0)
     return DatasetPage(
@@ -133,7 +133,7 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         samples=_samples(service, view, shards),
         requests=requests,
         downloads=downloads,
-        others=_others(view, same_name),
+        others=_others(view, same_name, defaults),
         code=snippet(view.dataset.dataset_name, view.dataset.handler_version, given),
     )
 
@@ -157,7 +157,7 @@ def _why(
 def _over_time(connection: Connection, view: DatasetView, now: float) -> tuple[Timeline, Timeline]:
     since = float(view.dataset.created_at)
     secs = step_secs(since, now)
-    asked = usage.requests_of_id_over_time(connection, view.dataset_id, secs)
+    asked = usage.requests_over_time(connection, view.dataset_id, secs)
     key = view.dataset.content_key
     fetched = usage.downloads_over_time(connection, key, secs) if key else []
     return timeline(asked, secs, since, now), timeline(fetched, secs, since, now)
@@ -199,22 +199,17 @@ def _samples(
     return service.live.samples.of(archive, view.build, shards)
 
 
-def _others(view: DatasetView, rows: Sequence[Row[Any]]) -> list[Other]:
-    mine = options.resolved_config(view.build.recipe) if view.build is not None else None
+def _others(
+    view: DatasetView, rows: Sequence[Row[Any]], defaults: Mapping[str, Any]
+) -> list[Other]:
+    mine = compare.side_of_view(view)
     return [
-        Other(
-            dataset_id=row.dataset_id,
-            handler_version=row.handler_version,
-            same_data=row.content_key is not None and row.content_key == view.dataset.content_key,
-            differing=_differing(mine, row),
-        )
+        Other(row.dataset_id, row.handler_version, _difference(mine, row, defaults))
         for row in rows
         if row.dataset_id != view.dataset_id
     ]
 
 
-def _differing(mine: dict[str, Any] | None, row: Row[Any]) -> int | None:
-    theirs = options.resolved_config(row.recipe)
-    if mine is None or theirs is None:
-        return None
-    return sum(each.differs for each in options.differences(mine, theirs))
+def _difference(mine: Side, row: Row[Any], defaults: Mapping[str, Any]) -> str:
+    found = differences.compare(mine, compare.side(row, row.recipe), defaults)
+    return compare.in_short(found.differences) or found.text

@@ -175,8 +175,15 @@ def _building(
         secs_left=told.secs_left if told else None,
         clients=_clients(connection, view),
         hands=in_work,
-        waits=waiting.stalled(view, bool(in_work)),
+        waits=_waits(connection, view, bool(in_work)),
     )
+
+
+def _waits(connection: Connection, view: DatasetView, in_work: bool) -> str:
+    full = None
+    if not in_work:
+        full = views.waiting_for_space(connection, view.dataset_id, view.dataset.content_key)
+    return full or waiting.stalled(view, in_work)
 
 
 def share_done(view: DatasetView, records_done: int) -> float:
@@ -184,11 +191,11 @@ def share_done(view: DatasetView, records_done: int) -> float:
     build = view.build
     if build is None or not build.shards:
         return 0.0
-    by_shards = view.shards_done / build.shards
+    by_shards = float(view.shards_done / build.shards)
     if not build.records_estimate:
         return by_shards
     # Bad source items give no records: finished shards count whatever they hold.
-    return min(1.0, max(by_shards, records_done / build.records_estimate))
+    return float(min(1.0, max(by_shards, records_done / build.records_estimate)))
 
 
 def _clients(connection: Connection, view: DatasetView) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from datamill.events import Event, Progress
+from datamill.events import Progress, decode_event
 
 _GOOD_SECS = 10.0
 """Events come every second while a build is worked on."""
@@ -15,20 +15,21 @@ class LatestProgress:
     """The last progress event of each dataset; for any thread."""
 
     def __init__(self) -> None:
-        self._latest: dict[str, tuple[Progress, float]] = {}
+        self._latest: dict[str, tuple[str, float]] = {}
 
-    def note(self, event: Event) -> None:
+    def note(self, kind: str, dataset_id: str, body: str) -> None:
         """Take in an event of any kind."""
-        if isinstance(event, Progress):
+        if kind == "progress":
             if len(self._latest) >= _MOST:
                 self._latest.clear()
-            self._latest[event.dataset_id] = event, time.monotonic()
-        elif event.final:
-            self._latest.pop(event.dataset_id, None)
+            self._latest[dataset_id] = body, time.monotonic()
+        elif kind in ("ready", "failed"):
+            self._latest.pop(dataset_id, None)
 
     def of(self, dataset_id: str) -> Progress | None:
         """Return the last one of a dataset; None where it is not from just now."""
         found = self._latest.get(dataset_id)
         if found is None or time.monotonic() - found[1] > _GOOD_SECS:
             return None
-        return found[0]
+        event = decode_event(found[0])
+        return event if isinstance(event, Progress) else None

@@ -7,10 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from datamill_builder.catalog.differences import Untold
 from datamill_notifier.live import assets, plots, written
-from datamill_notifier.live.compare import Comparison
+from datamill_notifier.live.compare import Compared
 from datamill_notifier.live.dataset import DatasetPage
-from datamill_notifier.live.options import UNKNOWN
 from datamill_notifier.live.overview import Overview, given_options
 from datamill_notifier.live.sample import ClassCounts
 
@@ -43,16 +43,17 @@ def dataset_page(found: DatasetPage) -> str:
     return _rendered("dataset.html", _BELOW_PAGE, events, page=found)
 
 
-def compare_page(found: Comparison) -> str:
+def compare_page(found: Compared) -> str:
     """Return two datasets side by side."""
     ids = found.ours.dataset_id, found.theirs.dataset_id
     events = "../events?dataset={}&dataset={}".format(*ids)
     return _rendered("compare.html", _BELOW_PAGE, events, page=found)
 
 
-def problem_page(title: str, message: str) -> str:
-    """Return a page that says why there is no other."""
-    return _rendered("problem.html", _BELOW_PAGE, "", title=title, message=message)
+def problem_page(title: str, message: str, *, goes_away: bool = False) -> str:
+    """Return a page that says why there is no other, and asks again where that may help."""
+    said = {"title": title, "message": message, "goes_away": goes_away}
+    return _rendered("problem.html", _BELOW_PAGE, "", **said)
 
 
 def _rendered(template: str, root: str, events: str, **values: Any) -> str:
@@ -78,7 +79,7 @@ def _environment() -> Environment:
         "columns": plots.columns,
         "given_options": given_options,
         "is_class_counts": lambda found: isinstance(found, ClassCounts),
-        "UNKNOWN": UNKNOWN,
+        "is_untold": lambda value: isinstance(value, Untold),
     }
     return environment
 

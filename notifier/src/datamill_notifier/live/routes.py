@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 
 from aiohttp import web
 
+from datamill.errors import first_line
+from datamill_builder.catalog import CatalogUnavailable
+from datamill_builder.catalog.lifecycle import storable
 from datamill_notifier import looking
 from datamill_notifier.live import assets, compare, dataset, overview, rendering
 from datamill_notifier.parameters import limit_of
 from datamill_notifier.problems import not_found
 from datamill_notifier.representation import IMMUTABLE, REVALIDATE
 from datamill_notifier.service import Service, service_of
+
+log = logging.getLogger(__name__)
 
 _SHOWN = 50
 _MOST_SHOWN = 1000
@@ -23,9 +30,9 @@ routes = web.RouteTableDef()
 @routes.get("/")
 async def get_page(request: web.Request) -> web.Response:
     """Answer with the page as of now; `q` filters it, `limit` makes its lists longer."""
-    text = request.query.get("q", "")[:_MOST_FILTER_CHARACTERS]
+    text = storable(request.query.get("q", ""))[:_MOST_FILTER_CHARACTERS]
     limit = min(limit_of(request, default=_SHOWN), _MOST_SHOWN)
-    return _html(await asyncio.to_thread(_main, service_of(request), text, limit))
+    return await _page(_main, service_of(request), text, limit)
 
 
 @routes.get("/page/compare")
@@ -34,22 +41,13 @@ async def get_comparison(request: web.Request) -> web.Response:
     ids = request.query.getall("id", [])
     if len(ids) != 2 or not all(looking.is_dataset_id(each) for each in ids):
         return _problem(400, "Two datasets are needed", "Pick two datasets in the list.")
-    page = await asyncio.to_thread(_comparison, service_of(request), ids[0], ids[1])
-    if page is None:
-        return _problem(404, "No such dataset", "Nobody has asked for one of these datasets yet.")
-    return _html(page)
+    return await _page(_comparison, service_of(request), *ids)
 
 
 @routes.get("/page/{dataset_id}")
 async def get_dataset_page(request: web.Request) -> web.Response:
     """Answer with all that is known of one dataset."""
-    dataset_id = request.match_info["dataset_id"]
-    page = None
-    if looking.is_dataset_id(dataset_id):
-        page = await asyncio.to_thread(_dataset, service_of(request), dataset_id)
-    if page is None:
-        return _problem(404, "No such dataset", f"Nobody has asked for {dataset_id} yet.")
-    return _html(page)
+    return await _page(_dataset, service_of(request), request.match_info["dataset_id"])
 
 
 @routes.get("/page/static/{name}")
@@ -73,7 +71,7 @@ def _main(service: Service, text: str, limit: int) -> str:
 
 
 def _dataset(service: Service, dataset_id: str) -> str | None:
-    found = dataset.look(service, dataset_id)
+    found = dataset.look(service, dataset_id) if looking.is_dataset_id(dataset_id) else None
     return None if found is None else rendering.dataset_page(found)
 
 
@@ -82,8 +80,20 @@ def _comparison(service: Service, ours: str, theirs: str) -> str | None:
     return None if found is None else rendering.compare_page(found)
 
 
+async def _page(make: Callable[..., str | None], *arguments: object) -> web.Response:
+    """Answer with what a function makes, in a thread; in words for people where it can't."""
+    try:
+        text = await asyncio.to_thread(make, *arguments)
+    except CatalogUnavailable as error:
+        log.warning("%s", error)
+        return _problem(503, "Just a moment", first_line(error))
+    if text is None:
+        return _problem(404, "No such dataset", "Nobody has asked for this dataset yet.")
+    return _html(text)
+
+
 def _problem(status: int, title: str, message: str) -> web.Response:
-    return _html(rendering.problem_page(title, message), status)
+    return _html(rendering.problem_page(title, message, goes_away=status == 503), status)
 
 
 def _html(text: str, status: int = 200) -> web.Response:

@@ -69,7 +69,8 @@ def _lines(found: Document) -> Iterator[str]:
         yield f"files that nobody needs: {len(found['strays'])}, {total}: {goes}"
     if found["quarantined"]:
         total = size(sum(each["bytes"] for each in found["quarantined"]))
-        yield f"damaged files in the store's folder quarantine: {len(found['quarantined'])}, {total}"
+        count = len(found["quarantined"])
+        yield f"damaged files in the store's folder quarantine: {count}, {total}"
     yield _sum(found)
 
 

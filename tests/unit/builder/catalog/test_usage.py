@@ -167,10 +167,9 @@ def test_over_time(catalog: Catalog, life: Life) -> None:
     download(catalog, 1, at=7205.0)
     hour = 3600
     with catalog.read() as connection:
-        asked = usage.requests_over_time(connection, KEY, hour)
+        asked = usage.requests_over_time(connection, dataset_id, hour)
         assert asked == [Counted(3600, 2), Counted(7200, 2), Counted(18000, 1)]
-        assert usage.requests_of_id_over_time(connection, dataset_id, hour) == asked
-        assert usage.requests_over_time(connection, KEY, hour, since=7200.0) == asked[1:]
+        assert usage.requests_over_time(connection, dataset_id, hour, since=7200.0) == asked[1:]
         assert usage.downloads_over_time(connection, KEY, hour) == [Counted(7200, 1)]
         assert usage.requests_over_time(connection, "0" * 64, hour) == []
 

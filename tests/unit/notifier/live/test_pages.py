@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from datamill.events import Failed, Progress, Reason
+from datamill.events import Progress
 from datamill_builder.catalog import lifecycle, schema, tasks
 from datamill_builder.catalog.overview import Section
 from datamill_builder.catalog.states import TaskKind
 from datamill_notifier.live import compare, dataset, overview, rendering
-from datamill_notifier.live.options import UNKNOWN
 from datamill_notifier.service import Service
 from tests.support.catalog_steps import Steps
 
@@ -120,16 +119,15 @@ def test_a_build_under_way(service: Service, steps: Make) -> None:
         row = {"name": "f" * 32, "host": "mill-1", "workers": 2, "version": "0.1.0"}
         times = {"started_at": time.time(), "seen_at": time.time()}
         change.connection.execute(insert(schema.builders), row | times)
-    service.live.progress.note(
-        Progress(
-            dataset_id=made.dataset_id,
-            shards_done=1,
-            shards=2,
-            records_done=1,
-            records_per_sec=12.5,
-            secs_left=75.0,
-        )
+    told = Progress(
+        dataset_id=made.dataset_id,
+        shards_done=1,
+        shards=2,
+        records_done=1,
+        records_per_sec=12.5,
+        secs_left=75.0,
     )
+    service.live.progress.note("progress", made.dataset_id, told.encode().decode())
     for page in (main(service), of(service, made)):
         read = words(page)
         assert "50 %" in read
@@ -140,9 +138,7 @@ def test_a_build_under_way(service: Service, steps: Make) -> None:
         assert "1 waits: anna@gpu-7" in read
         assert "mill-1 shard 1" in read
     assert 'class="cell in-hand" title="shard 1 of train, in work on mill-1"' in page
-    service.live.progress.note(
-        Failed(dataset_id=made.dataset_id, reason=Reason.TIMEOUT, message="", retryable=True)
-    )
+    service.live.progress.note("failed", made.dataset_id, "")
     assert "time left \N{EN DASH}" in words(main(service))
 
 
@@ -220,7 +216,7 @@ def test_defaults_come_from_others_of_the_same_version(service: Service, steps: 
     found = dataset.look(service, made.dataset_id)
     assert found is not None
     by_name = {option.name: option for option in found.options}
-    assert by_name["quality"].changed and by_name["quality"].default is UNKNOWN
+    assert by_name["quality"].changed and not by_name["quality"].default_known
     assert not by_name["seed"].given
     assert "every request so far says it" in of(service, made)
 
@@ -230,33 +226,48 @@ def test_unknown_datasets_have_no_page(service: Service) -> None:
     assert compare.look(service, "0" * 64, "1" * 64) is None
 
 
-def compared(service: Service, ours: Steps, theirs: Steps) -> tuple[compare.Comparison, str]:
+def compared(service: Service, ours: Steps, theirs: Steps) -> tuple[compare.Compared, str]:
     found = compare.look(service, ours.dataset_id, theirs.dataset_id)
     assert found is not None
     return found, words(rendering.compare_page(found))
 
 
 def test_two_side_by_side(service: Service, steps: Make) -> None:
-    ours = steps({"quality": 95, "size": [1, 2]}).ready()
-    theirs = steps({"quality": 90, "size": [1, 2]}).ready()
+    ours = steps({"quality": 95, "size": [1, 2], "mirror": True}).ready()
+    theirs = steps({"quality": 90, "size": [1, 2], "mirror": 1}).ready()
     found, read = compared(service, ours, theirs)
-    assert [each.name for each in found.differing] == ["quality"]
-    assert "They differ in quality." in read
-    assert "quality 95 90" in read
+    assert [each.name for each in found.differences] == ["mirror", "quality"]
+    assert [name for name, _ in found.same] == ["seed", "size"]
+    assert "They differ in mirror: true → 1; quality: 95 → 90." in read
+    assert "quality option 95 90" in read
+    assert "quality: 95 → 90" in words(of(service, ours))
     alias = Steps(service.catalog, service.store, {"other": 1}, archive=ours.archive)
     alias.accepted().resolved()
     assert "They are the same data" in compared(service, ours, alias)[1]
-    waits = steps({"quality": 1}).accepted()
+    assert "they are the same data" in of(service, ours)
+
+
+def test_what_is_not_resolved_is_compared_as_it_was_asked_for(
+    service: Service, steps: Make
+) -> None:
+    ours, waits = steps({"quality": 95, "seed": 0}).ready(), steps({"quality": 1}).accepted()
     found, read = compared(service, ours, waits)
-    assert not found.resolved
-    assert "Not both are resolved yet" in read
-    assert {each.name for each in found.differing} == {"quality", "size"}
+    assert found.same == []
+    assert "They differ in quality: 95 → 1; seed: 0 → (its default)." in read
 
 
 def recipe(**fields: Any) -> dict[str, Any]:
-    lock = "numpy==2.0 \\\n    --hash=sha256:0\npillow==11\n"
-    made_from = {"dataset_name": "toy", "config": {"a": 1}, "package": "toy-handlers", "lock": lock}
-    return made_from | {"raw_version": "e" * 64} | fields
+    made_from = {
+        "dataset_name": "toy",
+        "config": {"a": 1},
+        "package": "toy-handlers",
+        "package_version": "1.0.0",
+        "entry_point": "toy_handlers:Toy",
+        "wheel_sha256": "d" * 64,
+        "lock": "numpy==2.0 \\\n    --hash=sha256:0\npillow==11\n",
+        "raw_version": "e" * 64,
+    }
+    return made_from | fields
 
 
 def test_raw_data_and_packages_that_differ(service: Service, steps: Make) -> None:
@@ -269,7 +280,6 @@ def test_raw_data_and_packages_that_differ(service: Service, steps: Make) -> Non
             assert claim is not None
             lifecycle.resolved(change, claim, made.content_key, its_recipe, "marks")
     found, read = compared(service, ours, theirs)
-    assert [each.name for each in found.differing] == ["raw data version"]
-    assert [each.name for each in found.packages] == ["new-one", "numpy"]
-    assert "They differ in raw data version." in read
-    assert "numpy 2.0 2.1" in read
+    assert [each.name for each in found.differences] == ["new-one", "numpy", "raw data"]
+    assert "raw data: eeeeeeeeeeee → ffffffffffff" in read
+    assert "numpy environment 2.0 2.1" in read
