@@ -4,10 +4,55 @@ from __future__ import annotations
 
 from datamill_notifier.openapi import examples
 from datamill_notifier.openapi.operations import Answer, Operation, in_query, json_of, ref
-from datamill_notifier.openapi.schemas import DATASET_ID, many, text
+from datamill_notifier.openapi.schemas import DATASET_ID, count, many, text
 from datamill_notifier.openapi.shared import ID, LIMIT, TIME
 
+_FORCE = in_query("force", text(enum=["0", "1"]), "1: even if it is fetched, or was told just now.")
+
 OPERATIONS = (
+    Operation(
+        "POST",
+        "/admin/datasets/{dataset_id}/pin",
+        "pin",
+        "Have what a dataset holds never evicted.",
+        {200: Answer("It is pinned.", json_of(ref("Pinned")))},
+        (404, 409),
+        [ID],
+        admin=True,
+    ),
+    Operation(
+        "POST",
+        "/admin/datasets/{dataset_id}/unpin",
+        "unpin",
+        "Let what a dataset holds be evicted.",
+        {200: Answer("It is not pinned.", json_of(ref("Pinned")))},
+        (404, 409),
+        [ID],
+        admin=True,
+    ),
+    Operation(
+        "POST",
+        "/admin/datasets/{dataset_id}/evict",
+        "evict",
+        "Take a finished dataset out of the store; asking again builds it again.",
+        {200: Answer("It is gone.", json_of(ref("Gone")))},
+        (400, 404, 409),
+        [ID, _FORCE],
+        admin=True,
+    ),
+    Operation(
+        "POST",
+        "/admin/gc",
+        "gc",
+        "Bring the store under its budget, and delete files that nobody needs.",
+        {200: Answer("What went, and why the others stay.", json_of(ref("Tidied")))},
+        (400,),
+        [
+            in_query("budget", count(), "Bytes that archives may hold; the setting by default."),
+            in_query("dry_run", text(enum=["0", "1"]), "1: only say what would go."),
+        ],
+        admin=True,
+    ),
     Operation(
         "POST",
         "/admin/datasets/{dataset_id}/cancel",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.metadata import version
 
+from datamill_notifier.openapi.components import schemas
 from datamill_notifier.openapi.operations import ADMIN_TOKEN, Document, written, written_head
 from datamill_notifier.openapi.paths import OPERATIONS
-from datamill_notifier.openapi.schemas import schemas
 
 OPENAPI_VERSION = "3.1.0"
 

@@ -38,6 +38,7 @@ TAKEN = {
     "dataset_id": _ID,
     "url": f"{_URL}/datasets/{_ID}",
     "message_id": "0d9ac3f0-6d5e-4b0c-a3f8-6f2c2b8e8a51",
+    "near": None,
 }
 EVENT_STREAM = (
     "retry: 2000\nid: 63a1c0de\n\n"
@@ -69,6 +70,17 @@ STATE = SUMMARY | {
     "ready": _READY.model_dump(mode="json"),
     "failed": None,
     "planned": None,
+    "near": None,
+    "usage": {
+        "requests": 4,
+        "builds": 1,
+        "build_secs": 1843.2,
+        "saved_secs": 5529.6,
+        "sent_bytes": 1624691356,
+        "saved_bytes": 812345678,
+        "downloads": 2,
+        "last_used_at": _TIME,
+    },
     "shard_list": [],
 }
 READINESS = {"ready": True, "catalog": True, "store": True, "broker": True, "disk": True}

@@ -5,15 +5,16 @@ Pages for people, and what they load, are described nowhere: see `PAGES`.
 
 from __future__ import annotations
 
-from datamill_notifier.openapi import administration, asking, datasets, health
+from datamill_notifier.openapi import administration, asking, datasets, health, looking
 from datamill_notifier.openapi.operations import Operation
 
-PAGES = ("datamill_notifier.page_routes", "datamill_notifier.live.routes")
+PAGES = ("datamill_notifier.live.routes",)
 """Modules whose routes are no interface for programs: pages, their styles and scripts."""
 
 OPERATIONS: tuple[Operation, ...] = (
     *asking.OPERATIONS,
     *datasets.OPERATIONS,
+    *looking.OPERATIONS,
     *health.OPERATIONS,
     *administration.OPERATIONS,
 )

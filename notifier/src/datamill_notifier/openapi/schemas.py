@@ -1,18 +1,13 @@
-"""The schemas of what is sent and answered: from the models where there are some."""
+"""Schemas of datasets and their states, and the words that schemas are written in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from datamill.events import Event
-from datamill.request import DATASET_ID_PATTERN, Request
+from datamill.request import DATASET_ID_PATTERN
 from datamill_builder.catalog.views import PublicState
 from datamill_notifier.openapi.operations import Document, ref
-
-_REF = "#/components/schemas/{model}"
 
 
 def text(says: str = "", **more: Any) -> Document:
@@ -23,6 +18,11 @@ def text(says: str = "", **more: Any) -> Document:
 def count(says: str = "", **more: Any) -> Document:
     """Return the schema of a number of things."""
     return _schema("integer", says, {"minimum": 0, **more})
+
+
+def amount(says: str = "", **more: Any) -> Document:
+    """Return the schema of a measure, which may have a fraction."""
+    return _schema("number", says, {"minimum": 0, **more})
 
 
 def flag(says: str = "") -> Document:
@@ -103,6 +103,8 @@ STATE_OF_DATASET: dict[str, Document] = SUMMARY | {
     "note": maybe(text("What it waits for that is nobody's turn: room on a disk.")),
     "waiting_clients": many(text(), "Who waits, where that was said.", maxItems=20),
     "progress": maybe(ref("Progress")),
+    "usage": ref("Usage"),
+    "near": maybe(ref("Near")),
     "ready": maybe(ref("Ready")),
     "failed": maybe(ref("Failed")),
     "planned": maybe(ref("Planned")),
@@ -117,6 +119,7 @@ OWN: dict[str, Document] = {
         dataset_id=DATASET_ID,
         url=text("Where its state is.", format="uri"),
         message_id=text(),
+        near=maybe(ref("Near")),
     ),
     "LoggedRequest": record(
         "An accepted request.",
@@ -148,49 +151,8 @@ OWN: dict[str, Document] = {
 }
 
 
-def schemas() -> dict[str, Document]:
-    """Return all schemas by name, ordered."""
-    adapter: TypeAdapter[Any] = TypeAdapter(Event)
-    generated = adapter.json_schema(mode="serialization", ref_template=_REF)
-    events: dict[str, Document] = generated.pop("$defs")
-    kinds = {
-        schema["properties"]["event"]["const"]: f"#/components/schemas/{name}"
-        for name, schema in events.items()
-        if "event" in schema.get("properties", {})
-    }
-    event: Document = {
-        "description": "What happens to a dataset. Later versions may add fields, and kinds.",
-        "oneOf": [{"$ref": place} for place in kinds.values()],
-        "discriminator": {"propertyName": "event", "mapping": kinds},
-    }
-    request = Request.model_json_schema(ref_template=_REF)
-    inner = request.pop("$defs", {})
-    told = {name: _told(schema) for name, schema in events.items()}
-    named = {**OWN, **told, "Event": event, **inner, "Request": request}
-    return {name: _tidied(named[name]) for name in sorted(named)}
-
-
-def _told(schema: Document) -> Document:
-    """Return the schema of a model as it is written: with all fields, defaults filled."""
-    if "properties" not in schema:
-        return schema
-    properties: dict[str, Document] = schema["properties"]
-    for name in ("dataset_id", "content_key", "sha256"):
-        if name in properties:
-            properties[name] = DIGEST if name == "sha256" else {**DATASET_ID, "description": ""}
-    if "time" in properties:
-        properties["time"] = time()
-    return {**schema, "required": list(properties)}
-
-
-def _tidied(schema: Any) -> Any:
-    """Return a schema of pydantic's in the words of OpenAPI: no titles that repeat a name."""
-    if isinstance(schema, list):
-        return [_tidied(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: portable(value) if name == "pattern" and isinstance(value, str) else _tidied(value)
-        for name, value in schema.items()
-        if not (name in ("title", "default") and not isinstance(value, dict))
-    }
+ANY_OF_TWO = record(
+    "Two to compare, each a dataset id or a request.",
+    a={"oneOf": [DATASET_ID, ref("Request")]},
+    b={"oneOf": [DATASET_ID, ref("Request")]},
+)

@@ -1,0 +1,162 @@
+"""Schemas of what is told of the service as a whole, and of datasets looked at closer."""
+
+from __future__ import annotations
+
+from datamill_notifier.openapi.operations import Document, ref
+from datamill_notifier.openapi.schemas import (
+    CONFIG,
+    DATASET_ID,
+    STATE_OF_DATASET,
+    SUMMARY,
+    amount,
+    count,
+    flag,
+    many,
+    maybe,
+    record,
+    text,
+    time,
+)
+
+_SAVING: dict[str, Document] = {
+    "requests": count("Accepted requests."),
+    "builds": count("How often it was built."),
+    "build_secs": amount("What these builds took of workers."),
+    "saved_secs": amount("What sharing saved of that."),
+    "sent_bytes": count("What went out."),
+    "saved_bytes": count("What clients had in their caches."),
+}
+
+_USE: dict[str, Document] = {
+    "downloads": count(),
+    "downloaded_bytes": count(),
+    "used_at": maybe(time("When it was asked for or fetched last.")),
+    "pinned_at": maybe(time()),
+}
+
+_UNDER_WAY = record(
+    "A dataset that is built or waits.",
+    **SUMMARY,
+    why=maybe(text("Why nothing can be seen of it yet.")),
+    shards_in_hand=count(),
+    records_estimate=maybe(count()),
+    records_per_sec=maybe(amount()),
+    secs_left=maybe(amount()),
+    started_at=maybe(time()),
+)
+_ENDED = record(
+    "A dataset that is ready, or failed.", {"reason": text(), "message": text()}, **SUMMARY
+)
+
+_BUILDER = record(
+    name=text(),
+    host=text(),
+    workers=count(),
+    version=text(),
+    started_at=time(),
+    seen_at=time("Its last sign of life."),
+    alive=flag(),
+)
+
+_HOLDING = record(
+    "Something in the store.",
+    content_key=text(),
+    dataset_ids=many(DATASET_ID),
+    dataset_name=text(),
+    what=text(),
+    archive=maybe(text()),
+    bytes=count(),
+    idle_secs=amount(),
+    build_secs=amount(),
+    score=amount("What goes first has the highest."),
+)
+_FILE = record("A file below the store's folder.", path=text(), bytes=count())
+
+CLOSER: dict[str, Document] = {
+    "Saving": record("What sharing saved.", **_SAVING),
+    "Usage": record(
+        "How a build is used, by whatever ids.",
+        **_SAVING,
+        downloads=count(),
+        last_used_at=maybe(time()),
+    ),
+    "Difference": record(
+        "One thing that differs; a side that has no value is left out.",
+        {"before": {}, "after": {}},
+        kind=text(),
+        name=text(),
+        text=text("Both in words."),
+    ),
+    "Near": record(
+        "The finished dataset that differs least.",
+        dataset_id=DATASET_ID,
+        handler_version=text(),
+        dataset_config=CONFIG,
+        differences=many(ref("Difference")),
+        text=text("All of them in words."),
+    ),
+    "NearAnswer": record(near=maybe(ref("Near"))),
+    "Compared": record(
+        "One of two.",
+        dataset_id=maybe(DATASET_ID),
+        dataset_name=text(),
+        handler_version=text(),
+        dataset_config=CONFIG,
+        content_key=maybe(text()),
+        resolved=maybe(CONFIG),
+    ),
+    "Comparison": record(
+        a=ref("Compared"),
+        b=ref("Compared"),
+        verdict=text(enum=["same_request", "same_data", "different", "not_known"]),
+        text=text("In words."),
+        differences=many(ref("Difference")),
+    ),
+    "Details": record(
+        "Everything about one dataset.",
+        **{name: schema for name, schema in STATE_OF_DATASET.items() if name != "near"},
+        **_USE,
+        options=maybe(
+            many({"type": "object"}, "`name`, `value`, `given`, and `default` if known.")
+        ),
+        provenance=maybe({"type": "object"}),
+        splits=many({"type": "object"}),
+        skipped={"type": "object"},
+        aliases=many(DATASET_ID),
+        times={"type": "object"},
+        links={"type": "object"},
+        python=text("What gets it in a training script."),
+    ),
+    "Overview": record(
+        "The service at a glance.",
+        time=time(),
+        broker_connected=flag(),
+        trouble=maybe(text("What is wrong with a disk.")),
+        building=many(_UNDER_WAY),
+        queued=many(_UNDER_WAY),
+        ready=many(_ENDED, "The latest."),
+        failed=many(_ENDED, "The latest."),
+        builders=many(_BUILDER),
+        requests=count(),
+        datasets_ready=count(),
+        downloads_in_progress=count(),
+        store=record(bytes=count(), budget_bytes=maybe(count()), free_bytes=count()),
+    ),
+    "Pinned": record(
+        dataset_id=text(), content_key=text(), pinned=flag(), changed=flag("Whether it was not so.")
+    ),
+    "Gone": record(
+        dataset_id=text(), content_key=text(), what=text(), archive=maybe(text()), bytes=count()
+    ),
+    "Tidied": record(
+        dry_run=flag(),
+        budget_bytes=maybe(count()),
+        held_bytes=count(),
+        left_bytes=count(),
+        over_bytes=count("What is still too much."),
+        gone=many(_HOLDING),
+        stay=many({"type": "object"}, "As those that went, and `why`."),
+        strays=many(_FILE),
+        quarantined=many(_FILE),
+    ),
+}
