@@ -109,5 +109,11 @@ QUESTIONS = (
         "Reading a dataset",
         "The two are the same work, and swing around each other from round to round.",
     ),
-    Question("memory", "Memory"),
+    Question(
+        "memory",
+        "Memory",
+        "All changes of colours at once are 2.8 images but for `recompress_quality`: OpenCV holds "
+        "two while it decodes a JPEG, beside the source, kept for its next variation, and the "
+        "picture in hand. Tried and kept: one copy takes all changes, blur goes by rows.",
+    ),
 )
