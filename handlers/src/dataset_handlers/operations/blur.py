@@ -12,6 +12,7 @@ from dataset_handlers.operations.resize import resize
 
 _LARGEST_DIRECT = 4.0
 _SIGMA_OF_REDUCED = 2.5
+_ROWS_AT_ONCE = 64
 
 
 def blur(pixels: Pixels, sigma: float, *, spare: bool = False) -> Pixels:
@@ -29,7 +30,7 @@ def blur(pixels: Pixels, sigma: float, *, spare: bool = False) -> Pixels:
     if not sigma:
         return pixels
     if sigma <= _LARGEST_DIRECT:
-        return _convolved(pixels, sigma, sigma, into=pixels if spare else None)
+        return _convolved_in_place(pixels, sigma) if spare else _convolved(pixels, sigma, sigma)
     height, width = pixels.shape[:2]
     divisor = max(2, int(sigma / _SIGMA_OF_REDUCED))
     reduced = resize(pixels, (-(-height // divisor), -(-width // divisor)))
@@ -51,14 +52,30 @@ def _remaining(sigma: float, scale: float) -> float:
     return math.sqrt(sigma * sigma - scale * scale / 4) / scale
 
 
-def _convolved(
-    pixels: Pixels, sigma_down: float, sigma_right: float, into: Pixels | None = None
-) -> Pixels:
+def _convolved_in_place(pixels: Pixels, sigma: float) -> Pixels:
+    """Do the same to some rows after others, each with its neighbours as they were before."""
+    height, reach = len(pixels), _reach(sigma)
+    above = pixels[:0]
+    for top in range(0, height, _ROWS_AT_ONCE):
+        bottom = min(top + _ROWS_AT_ONCE, height)
+        given = np.concatenate([above, pixels[top : bottom + reach]])
+        done = len(above) + bottom - top
+        above = given[max(0, done - reach) : done].copy()
+        first = top - max(0, top - reach)
+        pixels[top:bottom] = _convolved(given, sigma, sigma)[first : first + bottom - top]
+    return pixels
+
+
+def _reach(sigma: float) -> int:
+    """Return how far off what still counts lies: OpenCV's choice for 8 bits."""
+    return (round(6 * sigma + 1) | 1) // 2
+
+
+def _convolved(pixels: Pixels, sigma_down: float, sigma_right: float) -> Pixels:
     blurred: Pixels = cv2.GaussianBlur(
         pixels,
         (0, 0),
         sigma_right,
-        dst=into,
         sigmaY=sigma_down,
         borderType=cv2.BORDER_REFLECT,
         # In fixed point: the same on every processor.

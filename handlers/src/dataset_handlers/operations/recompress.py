@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from dataset_handlers.operations.arrays import Pixels
-from dataset_handlers.operations.encode import encode_jpeg
+from dataset_handlers.operations.encode import jpeg_file
 
 
 def recompress(pixels: Pixels, quality: int, *, spare: bool = False) -> Pixels:
@@ -17,8 +17,7 @@ def recompress(pixels: Pixels, quality: int, *, spare: bool = False) -> Pixels:
     ICLR 2019: the corruption "JPEG".
     """
     flags = cv2.IMREAD_GRAYSCALE if pixels.ndim == 2 else cv2.IMREAD_COLOR_BGR
-    file = np.frombuffer(encode_jpeg(pixels, quality), np.uint8)
-    decoded = cv2.imdecode(file, flags)
+    decoded = cv2.imdecode(jpeg_file(pixels, quality), flags)
     assert decoded is not None, "it was encoded just now"
     if not spare:
         return decoded

@@ -4,6 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.blur import blur
@@ -58,6 +60,17 @@ def test_the_result_is_the_same_and_takes_the_place(name, cut):
     outside = whole.copy()
     cut(outside)[:] = cut(kept)
     assert np.array_equal(outside, kept), "nothing beside it is touched"
+
+
+@given(
+    height=st.integers(1, 300),
+    sigma=st.floats(0.01, 4),
+    seed=st.integers(0, 9),
+)
+def test_a_blur_of_some_rows_after_others_gives_the_same(height, sigma, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, 9, 3), np.uint8)
+    expected = blur(pixels, sigma)
+    assert np.array_equal(blur(pixels, sigma, spare=True), expected)
 
 
 def test_a_wide_blur_gives_the_same():
