@@ -1,4 +1,4 @@
-"""Reading the notifier's server-sent events into a subscription (WHATWG HTML, section 9.2)."""
+"""Reading the notifier's server-sent events (WHATWG HTML, section 9.2)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import urllib.request
 from collections.abc import Generator
 from contextlib import closing
 from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import urlencode
 
 from datamill.errors import DatamillError, DecodeError, ServiceUnavailable, first_line
-from datamill.events import decode_event
-from datamill.subscription import Subscription
+from datamill.events import Event, decode_event
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,21 @@ _PAUSE_SECS = 0.5
 _BRIEF_SECS = 2.0
 """How long a stream lasts where somebody between holds back what has not ended."""
 _NEVER = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+
+
+class Sink(Protocol):
+    """Who takes events."""
+
+    @property
+    def pattern(self) -> str:
+        """The pattern of routing keys that it wants: of one dataset, or of all."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it wants no more."""
+
+    def offer(self, routing_key: str, event: Event) -> None:
+        """Take an event, if it is one that is wanted."""
 
 
 class EventStream(threading.Thread):
@@ -37,15 +52,15 @@ class EventStream(threading.Thread):
     def __init__(
         self,
         http_url: str,
-        subscription: Subscription,
+        sink: Sink,
         stopping: threading.Event,
         patience_secs: float,
     ) -> None:
         super().__init__(name="datamill events", daemon=True)
         self._address = f"{http_url}/events"
-        dataset_id = subscription.pattern.rsplit(".", 1)[1]
+        dataset_id = sink.pattern.rsplit(".", 1)[1]
         self._query = {} if dataset_id in ("*", "#") else {"dataset": dataset_id}
-        self._subscription = subscription
+        self._sink = sink
         self._stopping = stopping
         self._patience_secs = patience_secs
         self._position: str | None = None
@@ -55,7 +70,7 @@ class EventStream(threading.Thread):
         self.error: DatamillError | None = None
 
     def run(self) -> None:
-        """Read until the subscription or the session is closed."""
+        """Read until the sink or the session is closed."""
         try:
             self._begin()
         except DatamillError as error:
@@ -74,7 +89,7 @@ class EventStream(threading.Thread):
                 self._stopping.wait(_PAUSE_SECS)
 
     def _over(self) -> bool:
-        return self._stopping.is_set() or self._subscription.closed
+        return self._stopping.is_set() or self._sink.closed
 
     def _begin(self) -> None:
         """Find out where now is; raise `ServiceUnavailable` where that can't be told."""
@@ -139,7 +154,7 @@ class EventStream(threading.Thread):
         except DecodeError as error:
             log.debug("%s: %s", self._address, error)
             return
-        self._subscription.offer(event.routing_key, event)
+        self._sink.offer(event.routing_key, event)
 
 
 class _Frame:

@@ -261,3 +261,17 @@ def test_progress_is_what_the_build_tells_and_the_catalog_counts() -> None:
     _, quiet = State.model_validate(state("building", progress=None, **counted)).events()
     assert isinstance(quiet, Progress)
     assert (quiet.records_done, quiet.records_per_sec, quiet.secs_left) == (10, 0.0, None)
+
+
+def test_who_waits_is_told_by_a_stream_meanwhile(
+    notifier: PlayedNotifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datamill.http_session._FIRST_PAUSE_SECS", 3600.0)
+    monkeypatch.setattr("datamill.http_session._LONGEST_PAUSE_SECS", 3600.0)
+    archive = pack()
+    notifier.server.add(f"/datasets/{archive.name}", archive.body)
+    notifier.after_post = [state("queued")]
+    ready = archive.ready(ID, notifier.server.url).encode()
+    notifier.server.add(f"/events?dataset={ID}&secs=0", b"retry: 2000\nid: 0\n\n")
+    notifier.server.add(f"/events?dataset={ID}", b"id: 1\nevent: ready\ndata: " + ready + b"\n\n")
+    assert datamill.request_dataset(*NAME).wait(20).is_dir()
