@@ -183,6 +183,7 @@ class RangeReader(Part):
                 continue
             assert answer.status == 206, (answer.status, "the bytes are the same each time")
             body += answer.body
+            self.load.stopping.wait(self.dice.choice([0.0, 0.0, 0.3]))
         digest = hashlib.sha256(body).hexdigest()
         assert digest == self.load.first[name]["sha256"], f"{name} is broken"
         self.load.counts["read by pieces"] += 1

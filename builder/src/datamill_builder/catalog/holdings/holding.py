@@ -64,7 +64,7 @@ class Holding:
 
 def holdings(connection: Connection, content_key: str | None = None) -> list[Holding]:
     """Return all that may be taken away, or what there is of one build."""
-    which = builds.c.state.in_(_MAY_HOLD)
+    which: ColumnElement[bool] = builds.c.state.in_(_MAY_HOLD)
     if content_key is not None:
         which = which & (builds.c.content_key == content_key)
     now = time.time()
@@ -95,7 +95,7 @@ def ids_of(connection: Connection, content_keys: Iterable[str]) -> dict[str, lis
     return found
 
 
-def _holding(build: Row[Any], now: float, asked: Any, fetched: Any, cost: Any) -> Holding:
+def _holding(build: Any, now: float, asked: Any, fetched: Any, cost: Any) -> Holding:
     is_archive = build.state == BuildState.READY
     loose_bytes = int(cost.loose_bytes or 0) if cost else 0
     idle_secs = abs(now - (build.ended_at or build.created_at))
