@@ -36,16 +36,19 @@ def _in_words(text: str) -> dict[str, Any]:
         words = shlex.split(text)
     except ValueError as error:
         raise click.UsageError(f"{text!r}: {error}: give {_HINT}") from error
+    if len(words) < 2:
+        raise click.UsageError(f"{text!r}: give {_HINT}")
     name, version, *rest = words
-    options, config = [], None
+    options: list[str] = []
+    config: str | None = None
     while rest:
-        match rest:
-            case ["-o", option, *rest]:
-                options.append(option)
-            case ["--config", config, *rest]:
-                pass
-            case _:
-                raise click.UsageError(f"{text!r}: {rest[0]!r} is not understood: give {_HINT}")
+        if len(rest) < 2 or rest[0] not in ("-o", "--config"):
+            raise click.UsageError(f"{text!r}: {rest[0]!r} is not understood: give {_HINT}")
+        if rest[0] == "-o":
+            options.append(rest[1])
+        else:
+            config = rest[1]
+        rest = rest[2:]
     return {
         "dataset_name": name,
         "handler_version": version,

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, select, update
 
 from datamill_builder.catalog.engine import Catalog, Transaction
 from datamill_builder.catalog.lifecycle import forget_marks
@@ -79,7 +79,7 @@ def all_made(connection: Connection, dataset_name: str | None = None) -> list[Ma
     return [_made(row) for row in connection.execute(query)]
 
 
-def _made(row: Row[Any]) -> Made:
+def _made(row: Any) -> Made:
     recipe = json.loads(row.recipe)
     return Made(
         row.dataset_name,
