@@ -120,7 +120,6 @@ class Builder:
             self._scrubber,
             self._keeper,
             housekeeper,
-            *self._hooks,
         )
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at, counters)
         self._assembler = Assembler(self._catalog, store, self._space)
@@ -168,6 +167,7 @@ class Builder:
             self._assembler,
             self._heartbeat,
             *self._watchers,
+            *self._hooks,
         ):
             part.start()
         for consumer in (self._intake, self._stewards, self._packers, self._shards):
@@ -195,7 +195,7 @@ class Builder:
             if talker.fatal is not None:
                 raise talker.fatal
         quiet = (self._relay, self._leases, self._progress, self._reconciler, self._assembler)
-        for part in (*talkers, *quiet, self._heartbeat, *self._watchers):
+        for part in (*talkers, *quiet, self._heartbeat, *self._watchers, *self._hooks):
             if not part.is_alive():
                 raise PartEnded(f"the builder's part '{part.name}' has ended; see the log above")
 
@@ -222,6 +222,8 @@ class Builder:
         for part in (*parts, self._heartbeat):
             part.stop()
             part.join(_OUTBOX_GRACE_SECS)
+        for hook in self._hooks:
+            hook.join(_OUTBOX_GRACE_SECS)
         self._relay.stop(_OUTBOX_GRACE_SECS)
         self._handlers.stop_all()
         self._identity.release()

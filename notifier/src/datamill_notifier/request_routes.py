@@ -41,13 +41,14 @@ async def post_request(request: web.Request) -> web.Response:
         near_of(request).hint(asked),
     )
     log.info("asked over HTTP: %s", asked.dataset_name, extra={DATASET_ID: asked.dataset_id})
-    document = {
+    url = f"{service.public_url}/datasets/{asked.dataset_id}"
+    document: dict[str, object] = {
         "dataset_id": asked.dataset_id,
-        "url": f"{service.public_url}/datasets/{asked.dataset_id}",
+        "url": url,
         "message_id": message_id,
         "near": near,
     }
-    return web.json_response(document, status=202, headers={"Location": document["url"]})
+    return web.json_response(document, status=202, headers={"Location": url})
 
 
 def _message_id(request: web.Request) -> str | None:
