@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ def verify(ctx: click.Context, ids: tuple[str, ...], dry_run: bool, as_json: boo
     from datamill_builder.inspection.verifying import to_verify, verify
     from datamill_builder.on_server import catalog_and_store, content_keys
 
+    # What is found is said below, once.
+    logging.getLogger("datamill_builder").addHandler(logging.NullHandler())
     found: list[Finding] = []
     with catalog_and_store(load_settings()) as (catalog, store):
         with catalog.read() as connection:

@@ -65,13 +65,14 @@ def _lines(found: Document) -> Iterator[str]:
         yield table([_HEADING, *rows])
         yield ""
     if found["strays"]:
-        total = size(sum(each["bytes"] for each in found["strays"]))
-        yield f"files that nobody needs: {len(found['strays'])}, {total}: {goes}"
+        yield f"files that nobody needs: {_amount(found['strays'])}: {goes}"
     if found["quarantined"]:
-        total = size(sum(each["bytes"] for each in found["quarantined"]))
-        count = len(found["quarantined"])
-        yield f"damaged files in the store's folder quarantine: {count}, {total}"
+        yield f"damaged files in the store's folder quarantine: {_amount(found['quarantined'])}"
     yield _sum(found)
+
+
+def _amount(files: list[Document]) -> str:
+    return f"{len(files)}, {size(sum(each['bytes'] for each in files))}"
 
 
 def _sum(found: Document) -> str:
