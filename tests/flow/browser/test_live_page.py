@@ -159,6 +159,7 @@ def test_the_page_of_a_dataset(
     trainer = client()
     config = {"prefix": "x", "repeat": 1}
     asked = trainer.ask("toy", config=config)
+    trainer.wait(asked, "planned")
     page.goto(f"{notifier.url}/page/{asked}")
     is_shown(page.locator("#head"), re.compile(r"shards\s*2 of 3"))
     expect(page.locator("#shards .cell.done[title]")).to_have_count(2)
