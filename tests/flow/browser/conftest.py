@@ -6,11 +6,15 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.support.chromium import NoChromium, ensure_chromium
 
 WIDTHS = {"desk": (1280, 900), "phone": (375, 740)}
+
+
+# The page looks after two seconds at most, but builders take their time.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,6 @@ def watched(browser: Browser) -> Iterator[Watched]:
     """A page in a context of its own."""
     width, height = WIDTHS["desk"]
     context = browser.new_context(viewport={"width": width, "height": height})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     yield Watched(context.new_page())
     context.close()

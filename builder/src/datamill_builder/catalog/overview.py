@@ -83,6 +83,10 @@ _WHICH: dict[Section, _Which] = {
 }
 
 
+_LEAST_OF_ID = 6
+"""Shorter words are in nearly every id by chance."""
+
+
 @dataclass(frozen=True)
 class Work:
     """A task that waits or is being done. `owner`: the name of its builder."""
@@ -169,8 +173,14 @@ def same_name(connection: Connection, dataset_name: str, limit: int) -> list[Row
 def _matching(words: Iterable[str]) -> list[ColumnElement[bool]]:
     table = datasets.c
     said = table.dataset_name + " " + table.handler_version + " " + public_state
-    text = func.lower(said + " " + table.config + " " + table.dataset_id)
-    return [text.contains(word.lower(), autoescape=True) for word in words]
+    text = func.lower(said + " " + table.config)
+    found = []
+    for word in map(str.lower, words):
+        matches = text.contains(word, autoescape=True)
+        if len(word) >= _LEAST_OF_ID:
+            matches = or_(matches, table.dataset_id.startswith(word, autoescape=True))
+        found.append(matches)
+    return found
 
 
 def _works(connection: Connection, which: ColumnElement[bool]) -> list[Work]:

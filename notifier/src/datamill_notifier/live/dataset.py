@@ -34,6 +34,7 @@ from datamill_notifier.service import Service
 
 _OTHERS = 30
 """How many of the same name are looked at: for defaults, and to compare with."""
+_SHOWN_OTHERS = 12
 _KNOWN_SECS = 24 * 3600.0
 
 
@@ -203,10 +204,10 @@ def _others(
     view: DatasetView, rows: Sequence[Row[Any]], defaults: Mapping[str, Any]
 ) -> list[Other]:
     mine = compare.side_of_view(view)
+    others = [row for row in rows if row.dataset_id != view.dataset_id]
     return [
         Other(row.dataset_id, row.handler_version, _difference(mine, row, defaults))
-        for row in rows
-        if row.dataset_id != view.dataset_id
+        for row in others[:_SHOWN_OTHERS]
     ]
 
 

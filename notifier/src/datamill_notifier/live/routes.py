@@ -93,7 +93,8 @@ async def _page(make: Callable[..., str | None], *arguments: object) -> web.Resp
 
 
 def _problem(status: int, title: str, message: str) -> web.Response:
-    return _html(rendering.problem_page(title, message, goes_away=status == 503), status)
+    goes_away = status in (404, 503)  # a request may be on its way
+    return _html(rendering.problem_page(title, message, goes_away=goes_away), status)
 
 
 def _html(text: str, status: int = 200) -> web.Response:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,9 @@ def _of_splits(
     labels: dict[str, list[str]],
     shards: Sequence[Row[Any]],
 ) -> Iterator[SampledFeature]:
-    by_split = {
-        split: list(rows)
-        for split, rows in groupby(sorted(shards, key=_place), key=lambda row: str(row.split))
-    }
+    by_split: dict[str, list[Row[Any]]] = {}
+    for row in shards:
+        by_split.setdefault(row.split, []).append(row)
     with archive.open("rb") as file:
         for split, rows in by_split.items():
             values: dict[str, list[Any]] = {feature.name: [] for feature in features}
@@ -132,10 +131,6 @@ def _of_splits(
                     names = labels.get(feature.name)
                     summed = _summed(feature, values[feature.name], names)
                     yield SampledFeature(feature.name, split, records, summed)
-
-
-def _place(row: Row[Any]) -> tuple[str, int]:
-    return str(row.split), int(row.number)
 
 
 def _first_records(file: Any, rows: Sequence[Row[Any]], most_secs: float) -> Iterator[bytes]:

@@ -121,6 +121,8 @@ def test_the_filter_looks_at_name_version_state_options_and_id(
     assert listed(catalog, finished, ("x%y",)) == [], "no wild cards"
     assert listed(catalog, finished, ("xzy",)) == []
     assert listed(catalog, finished, (one[:12],)) == [one]
+    assert listed(catalog, finished, (one[:5],)) == [], "too short for an id"
+    assert listed(catalog, finished, (one[1:12],)) == []
     assert listed(catalog, finished, ("failed",)) == []
     assert counts(catalog, "other")["finished"] == 1
 
