@@ -31,13 +31,14 @@ async def post_request(request: web.Request) -> web.Response:
         raise invalid(f"the request {error}" if _lacks_subject(error) else str(error)) from error
     message_id, near = await asyncio.gather(service.asker.ask(asked), near_of(request).hint(asked))
     log.info("asked over HTTP: %s", asked.dataset_name, extra={DATASET_ID: asked.dataset_id})
+    url = f"{service.public_url}/datasets/{asked.dataset_id}"
     document = {
         "dataset_id": asked.dataset_id,
-        "url": f"{service.public_url}/datasets/{asked.dataset_id}",
+        "url": url,
         "message_id": message_id,
         "near": near,
     }
-    return web.json_response(document, status=202, headers={"Location": document["url"]})
+    return web.json_response(document, status=202, headers={"Location": url})
 
 
 def _lacks_subject(error: DecodeError) -> bool:
