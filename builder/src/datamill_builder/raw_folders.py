@@ -17,6 +17,8 @@ from datamill_builder.catalog.raw_versions import Made, Seen, all_made, versions
 from datamill_builder.dataset_name import handler_of, raw_of
 from datamill_builder.raw_listing import raw_files
 
+_TOLD_OF_BUILDS = ("content_key", "state", "archive")
+
 
 @dataclass(frozen=True)
 class Version:
@@ -34,12 +36,7 @@ class Version:
             "first_seen_at": _written(self.seen.first_seen_at),
             "last_seen_at": _written(self.seen.last_seen_at),
             "builds": [
-                {
-                    "content_key": each.content_key,
-                    "state": each.state,
-                    "archive": each.archive,
-                    "bytes": each.size_bytes,
-                }
+                {name: getattr(each, name) for name in _TOLD_OF_BUILDS} | {"bytes": each.size_bytes}
                 for each in self.made
             ],
         }

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from datamill_builder.catalog import views
+from datamill_builder.catalog.reasons import Work, why, work_on
 from datamill_builder.catalog.schema import builders
 from datamill_builder.catalog.states import TaskKind, TaskState
 from datamill_builder.catalog.views import DatasetView, PublicState
-from datamill_builder.catalog.waiting import Work, why, work_on
 from datamill_notifier import disk, looking
 from datamill_notifier.documents import Document, summary, written_time
 from datamill_notifier.service import Service

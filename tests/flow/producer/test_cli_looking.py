@@ -43,7 +43,7 @@ def test_show_says_everything(service: UpProcess) -> None:
     text = service.said("show", dataset_id)
     for said in (
         dataset_id,
-        "ready, 5 of 5 shards, 40 records",
+        "ready, 10 of 10 shards, 40 records",
         "toy of toy-handlers 1.0.0",
         "train",
         "40 records",
