@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Table, delete, insert, update
 
 from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog.backlog import Waiting, waiting
 from datamill_builder.catalog.schema import builds, datasets, hook_calls, outbox, requests
 from datamill_builder.catalog.states import TaskKind
-from datamill_builder.catalog.backlog import Waiting, waiting
 from tests.unit.builder.life import KEY, Life, request
 
 ONE, OTHER = request(number=1), request(number=2)
