@@ -13,11 +13,15 @@ from datamill import exits
 from datamill.settings import Settings
 from datamill_notifier import (
     admin_routes,
+    compare_routes,
+    dataset_details_routes,
     dataset_routes,
     event_routes,
+    glance_routes,
     health_routes,
     keeping_routes,
     metrics_routes,
+    openapi_routes,
     request_routes,
     savings_routes,
 )
@@ -102,11 +106,15 @@ def test_routes() -> None:
     }
     modules = (
         admin_routes,
+        compare_routes,
+        dataset_details_routes,
         dataset_routes,
         event_routes,
+        glance_routes,
         health_routes,
         keeping_routes,
         metrics_routes,
+        openapi_routes,
         live_routes,
         request_routes,
         savings_routes,
