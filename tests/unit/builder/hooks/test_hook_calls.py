@@ -96,8 +96,8 @@ def test_a_hit_tells_nobody(
     life.building(TOY, shards=1)
     life.shard(0)
     life.pack(mark=store.archive_mark(ARCHIVE) or "")
+    marks = raw_version(catalog, tmp_path, "stat").marks
     with catalog.write() as change:
-        marks = raw_version(catalog, tmp_path, "stat").marks
         change.connection.execute(update(datasets).values(raw_marks=marks))
     assert len(calls(catalog)) == 1
     life.forget_told()
