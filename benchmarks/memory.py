@@ -45,6 +45,19 @@ _WORKER_CONFIGS: dict[str, dict[str, Any]] = {
         "brightness": 0.1,
         "variations_per_sample": 2,
     },
+    "own size, all changes of colours": {
+        "image_size": None,
+        "exposure": 0.5,
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "saturation": 0.2,
+        "hue_degrees": 10,
+        "gamma": 0.2,
+        "blur_sigma": 2,
+        "noise_sigma": 2,
+        "recompress_quality": [60, 95],
+        "variations_per_sample": 2,
+    },
 }
 
 

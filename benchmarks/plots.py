@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 _OURS, _PEER, _MISSED = "#2a6f97", "#b8b8b8", "#bc4b51"
+_TITLE_CHARACTERS, _LABEL_CHARACTERS = 38, 20
 
 
 def overview(questions: list[dict[str, Any]], path: Path) -> None:
@@ -53,7 +55,7 @@ def question_plot(question: dict[str, Any], path: Path) -> None:
     figures = question["figures"]
     columns = min(4, len(figures))
     rows = -(-len(figures) // columns)
-    fig, grid = plt.subplots(rows, columns, figsize=(3.1 * columns, 2.7 * rows), squeeze=False)
+    fig, grid = plt.subplots(rows, columns, figsize=(3.1 * columns, 2.9 * rows), squeeze=False)
     for axes in grid.flat[len(figures) :]:
         axes.axis("off")
     for axes, figure in zip(grid.flat, figures, strict=False):
@@ -63,9 +65,11 @@ def question_plot(question: dict[str, Any], path: Path) -> None:
         for place, (_, values, colour) in enumerate(series):
             axes.bar(place, statistics.median(values), color=colour, width=0.6)
             axes.plot([place] * len(values), values, ".", color="black", alpha=0.6, ms=4)
-        axes.set_xticks(range(len(series)), [name for name, _, _ in series], fontsize=7)
+        names = [textwrap.fill(name, _LABEL_CHARACTERS) for name, _, _ in series]
+        axes.set_xticks(range(len(series)), names, fontsize=7)
+        axes.set_xlim(-0.6, 1.6)  # one alone is no wider than two
         axes.set_ylabel(figure["unit"], fontsize=8)
-        axes.set_title(figure["question"], fontsize=8, wrap=True)
+        axes.set_title(textwrap.fill(figure["question"], _TITLE_CHARACTERS), fontsize=8)
         axes.tick_params(axis="y", labelsize=7)
     _save(fig, path)
 

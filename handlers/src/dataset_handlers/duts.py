@@ -13,7 +13,6 @@ would be read as black. What a crop shows may well be empty.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -23,12 +22,12 @@ from dataset_handlers.image_handler import ImageHandler, LastItem
 from dataset_handlers.image_options import ImageOptions
 from dataset_handlers.operations.arrays import Pixels
 from dataset_handlers.operations.encode import encode_png
+from dataset_handlers.pairs import Pairing, files_by_name
 from dataset_handlers.sdk.errors import BadItemError
 from dataset_handlers.sdk.features import Feature, Image
 from dataset_handlers.sdk.option_types import SIZE_ALLOWED, Size, option
 from dataset_handlers.sdk.options import BaseOptions
 from dataset_handlers.sdk.source import SourceItem
-from dataset_handlers.sdk.source_files import NOT_UTF8, is_portable, portable, visible_files
 
 IMAGES, MASKS = "DUTS-TR-Image", "DUTS-TR-Mask"
 _SALIENT = 128
@@ -62,18 +61,9 @@ class DutsHandler(ImageHandler):
 
     def source_items(self) -> Iterator[SourceItem]:
         """Yield pairs, and as bad items pictures and masks without a partner."""
-        masks: dict[str, list[str]] = {}
-        for name in visible_files(self.base_path / MASKS, {".png"}):
-            masks.setdefault(PurePosixPath(name).stem, []).append(name)
-        paired = set()
-        for name in visible_files(self.base_path / IMAGES, {".jpg", ".jpeg"}):
-            stem = PurePosixPath(name).stem
-            paired.add(stem)
-            yield _item(name, stem, masks.get(stem, []))
-        for stem in masks.keys() - paired:
-            for name in masks[stem]:
-                key = f"{MASKS}/{portable(name)}"
-                yield SourceItem.bad(key, f"a mask without its image {IMAGES}/{portable(stem)}.jpg")
+        images = files_by_name(self.base_path, IMAGES, {".jpg", ".jpeg"})
+        masks = files_by_name(self.base_path, MASKS, {".png"})
+        yield from Pairing("mask", IMAGES, MASKS).all_items(images, masks)
 
     def features(self) -> dict[str, Feature]:
         """`image`: JPEG, RGB. `mask`: PNG, 0 (background) to 255 (salient)."""
@@ -96,16 +86,3 @@ class DutsHandler(ImageHandler):
         if mask.pixels.max() < _SALIENT:
             raise BadItemError(f"the mask has no salient pixel: none reaches {_SALIENT} of 255")
         return _Pair(self.sized(image), self.sized(mask, mask=True))
-
-
-def _item(image: str, stem: str, masks: list[str]) -> SourceItem:
-    key = f"{IMAGES}/{portable(image)}"
-    if not masks:
-        return SourceItem.bad(key, f"an image without its mask {MASKS}/{portable(stem)}.png")
-    if len(masks) > 1:
-        return SourceItem.bad(
-            key, f"an image with {len(masks)} masks: {', '.join(map(portable, masks))}"
-        )
-    if not is_portable(image):
-        return SourceItem.bad(key, NOT_UTF8)
-    return SourceItem(key, {"image": key, "mask": f"{MASKS}/{masks[0]}"})

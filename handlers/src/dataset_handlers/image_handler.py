@@ -156,7 +156,7 @@ class ImageHandler(RecordHandler):
         through `randomly_colored` already.
         """
         if colored:
-            toned = randomly_degraded(pixels, self.options, rng)
+            toned = randomly_degraded(pixels, self.options, rng, spare=spare)
         else:
             toned = randomly_toned(pixels, self.options, rng, spare=spare)
         ordered = in_order(toned, self.options.color_order)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dataset_handlers.sdk.source import SourceItem
-from dataset_handlers.sdk.source_files import NOT_UTF8, is_portable, portable
+from dataset_handlers.sdk.source_files import NOT_UTF8, is_portable, portable, unsorted_files
+
+
+def files_by_name(base_path: Path, folder: str, suffixes: Collection[str]) -> dict[str, list[str]]:
+    """Return the paths of the files in `folder`, below `base_path`, by name without suffix."""
+    files: dict[str, list[str]] = defaultdict(list)
+    for name in unsorted_files(base_path / folder, suffixes):
+        files[PurePosixPath(name).stem].append(f"{folder}/{name}")
+    return files
 
 
 @dataclass(frozen=True)
@@ -17,6 +27,13 @@ class Pairing:
     role: str
     image_folder: str
     role_folder: str
+
+    def all_items(
+        self, images: Mapping[str, Sequence[str]], partners: Mapping[str, Sequence[str]]
+    ) -> Iterator[SourceItem]:
+        """Yield the pairs of all names, and what is no pair as bad items."""
+        for name in images.keys() | partners.keys():
+            yield from self.items(images.get(name, ()), partners.get(name, ()))
 
     def items(
         self,

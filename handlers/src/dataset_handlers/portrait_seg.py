@@ -16,9 +16,7 @@ would be read as black.)
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -31,13 +29,13 @@ from dataset_handlers.operations.arrays import Pixels
 from dataset_handlers.operations.encode import encode_png
 from dataset_handlers.operations.mask_box import mask_box
 from dataset_handlers.operations.square_window import SquareWindow, square_window
-from dataset_handlers.pairs import Pairing
+from dataset_handlers.pairs import Pairing, files_by_name
 from dataset_handlers.sdk.errors import BadItemError
 from dataset_handlers.sdk.features import Feature, Image
 from dataset_handlers.sdk.option_types import SIZE_ALLOWED, Flag, RealNumber, Size, option
 from dataset_handlers.sdk.options import BaseOptions, impossible
 from dataset_handlers.sdk.source import SourceItem
-from dataset_handlers.sdk.source_files import IMAGE_SUFFIXES, unsorted_files
+from dataset_handlers.sdk.source_files import IMAGE_SUFFIXES
 
 IMAGES, MASKS = "images", "masks"
 _MARGIN = 0.1
@@ -93,10 +91,10 @@ class PortraitSegHandler(ImageHandler):
 
     def source_items(self) -> Iterator[SourceItem]:
         """Yield pairs, and what is no pair as bad items."""
-        images, masks = self._files(IMAGES), self._files(MASKS)
-        pairing = Pairing("mask", IMAGES, MASKS)
-        for stem in images.keys() | masks.keys():
-            yield from pairing.items(images.get(stem, []), masks.get(stem, []))
+        images, masks = (
+            files_by_name(self.base_path, folder, IMAGE_SUFFIXES) for folder in (IMAGES, MASKS)
+        )
+        yield from Pairing("mask", IMAGES, MASKS).all_items(images, masks)
 
     def features(self) -> dict[str, Feature]:
         """`image`: JPEG, RGB. `mask`: PNG, 0 (background) to 255 (person)."""
@@ -138,10 +136,3 @@ class PortraitSegHandler(ImageHandler):
                 f"max_pixels allows {self.options.max_pixels}"
             )
         return square.side
-
-    def _files(self, folder: str) -> dict[str, list[str]]:
-        """Return the paths of the files in `folder`, by name without suffix."""
-        files: dict[str, list[str]] = defaultdict(list)
-        for name in unsorted_files(self.base_path / folder, IMAGE_SUFFIXES):
-            files[PurePosixPath(name).stem].append(f"{folder}/{name}")
-        return files

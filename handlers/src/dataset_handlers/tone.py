@@ -25,37 +25,48 @@ def randomly_toned(
     An option that is 0 draws no random number, so that it changes nothing of the others.
     `spare`: the pixels are not needed any more, and may be changed.
     """
-    return randomly_degraded(randomly_colored(pixels, options, rng, spare=spare), options, rng)
+    colored = randomly_colored(pixels, options, rng, spare=spare)
+    return randomly_degraded(colored, options, rng, spare=spare or colored is not pixels)
 
 
 def randomly_colored(
     pixels: Pixels, options: ImageOptions, rng: np.random.Generator, *, spare: bool = False
 ) -> Pixels:
     """Return `randomly_toned`'s first half: what changes the colour of each pixel by itself."""
-    given = pixels
+    given = pixels  # one copy of it is enough for all
     if options.exposure:
-        pixels = expose(pixels, rng.uniform(-options.exposure, options.exposure))
+        stops = rng.uniform(-options.exposure, options.exposure)
+        pixels = expose(pixels, stops, spare=spare)
     if options.brightness:
         factor = 1 + rng.uniform(-options.brightness, options.brightness)
         pixels = brighten(pixels, factor, spare=spare or pixels is not given)
     if options.contrast:
-        pixels = change_contrast(pixels, 1 + rng.uniform(-options.contrast, options.contrast))
+        factor = 1 + rng.uniform(-options.contrast, options.contrast)
+        pixels = change_contrast(pixels, factor, spare=spare or pixels is not given)
     if options.saturation:
-        pixels = saturate(pixels, 1 + rng.uniform(-options.saturation, options.saturation))
+        factor = 1 + rng.uniform(-options.saturation, options.saturation)
+        pixels = saturate(pixels, factor, spare=spare or pixels is not given)
     if options.hue_degrees:
-        pixels = turn_hue(pixels, rng.uniform(-options.hue_degrees, options.hue_degrees))
+        degrees = rng.uniform(-options.hue_degrees, options.hue_degrees)
+        pixels = turn_hue(pixels, degrees, spare=spare or pixels is not given)
     if options.gamma:
-        pixels = change_gamma(pixels, (1 + options.gamma) ** rng.uniform(-1, 1))
+        gamma = (1 + options.gamma) ** rng.uniform(-1, 1)
+        pixels = change_gamma(pixels, gamma, spare=spare or pixels is not given)
     return pixels
 
 
-def randomly_degraded(pixels: Pixels, options: ImageOptions, rng: np.random.Generator) -> Pixels:
+def randomly_degraded(
+    pixels: Pixels, options: ImageOptions, rng: np.random.Generator, *, spare: bool = False
+) -> Pixels:
     """Return `randomly_toned`'s second half: what a picture loses on its way to a file."""
+    given = pixels
     if options.blur_sigma:
-        pixels = blur(pixels, rng.uniform(0, options.blur_sigma))
+        pixels = blur(pixels, rng.uniform(0, options.blur_sigma), spare=spare)
     if options.noise_sigma:
-        pixels = add_noise(pixels, options.noise_sigma, rng)
+        spare_now = spare or pixels is not given
+        pixels = add_noise(pixels, options.noise_sigma, rng, spare=spare_now)
     if options.recompress_quality:
         lowest, highest = options.recompress_quality
-        pixels = recompress(pixels, int(rng.integers(lowest, highest + 1)))
+        quality = int(rng.integers(lowest, highest + 1))
+        pixels = recompress(pixels, quality, spare=spare or pixels is not given)
     return pixels

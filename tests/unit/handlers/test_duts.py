@@ -5,6 +5,7 @@ import pytest
 
 from dataset_handlers.duts import DutsHandler
 from dataset_handlers.sdk import ConfigError
+from dataset_handlers.sdk.errors import BadItemError
 from tests.unit.handlers.pictures import draw_pair, save
 from tests.unit.handlers.reading import pixels_of, read_records
 
@@ -137,7 +138,8 @@ def test_a_missing_partner_is_bad(tmp_path, gone, reason):
 def test_two_masks_are_bad(tmp_path):
     draw_pair(tmp_path / "raw", "one")
     save(tmp_path / "raw" / "DUTS-TR-Mask" / "one.PNG", np.ones((60, 90), np.uint8))
-    assert skipped_reason(tmp_path / "raw") == "an image with 2 masks: one.PNG, one.png"
+    masks = "DUTS-TR-Mask/one.PNG, DUTS-TR-Mask/one.png"
+    assert skipped_reason(tmp_path / "raw") == f"an image with 2 masks: {masks}"
 
 
 def test_two_masks_whose_names_are_not_utf8_are_told(tmp_path):
@@ -151,7 +153,19 @@ def test_two_masks_whose_names_are_not_utf8_are_told(tmp_path):
         pytest.skip("this file system takes no such names")
     mask.unlink()
     image.rename(image.with_name("\udcff.jpg"))
-    assert skipped_reason(folder) == "an image with 2 masks: \\xff.PNG, \\xff.png"
+    masks = "DUTS-TR-Mask/\\xff.PNG, DUTS-TR-Mask/\\xff.png"
+    assert skipped_reason(folder) == f"an image with 2 masks: {masks}"
+
+
+def test_two_images_of_one_name_are_bad_both(tmp_path):
+    image = tmp_path / "raw" / "DUTS-TR-Image" / "one.jpg"
+    draw_pair(tmp_path / "raw", "one")
+    image.with_suffix(".jpeg").write_bytes(image.read_bytes())
+    items = list(DutsHandler({}, str(tmp_path / "raw")).source_items())
+    assert {item.key for item in items} == {f"DUTS-TR-Image/one.{e}" for e in ("jpeg", "jpg")}
+    for item in items:
+        with pytest.raises(BadItemError, match=r"2 images of one name: .*one\.jpeg, .*one\.jpg"):
+            item.check()
 
 
 def test_a_picture_smaller_than_its_crop_is_bad(tmp_path):

@@ -16,16 +16,16 @@ _ROWS_AT_ONCE = 32
 """So that what is computed stays in the processor's cache."""
 
 
-def mix_channels(pixels: Pixels, matrix: npt.NDArray[np.float64]) -> Pixels:
+def mix_channels(pixels: Pixels, matrix: npt.NDArray[np.float64], *, spare: bool = False) -> Pixels:
     """Return `matrix` times each pixel's (blue, green, red), rounded, from 0 to 255.
 
-    The matrix is `[3, 3]`; its values are rounded to 1/65536. Raises ValueError if one is above
-    32, of either sign.
+    The matrix is `[3, 3]`; its values are rounded to 1/65536. `spare`: the pixels are not needed
+    any more, and take the result. Raises ValueError if a value is above 32, of either sign.
     """
     if np.abs(matrix).max() > LARGEST_WEIGHT:
         raise ValueError(f"weights above {LARGEST_WEIGHT} are not computed")
     weights = np.rint(matrix * (1 << _FRACTION_BITS)).astype(np.int32).tolist()
-    mixed = np.empty(pixels.shape, np.uint8)
+    mixed = pixels if spare else np.empty(pixels.shape, np.uint8)
     for top in range(0, len(pixels), _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)
         # Planes: numpy computes several neighbours at once, but not every third.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from dataset_handlers.operations.arrays import Pixels
 from dataset_handlers.sdk.errors import BadItemError
@@ -18,6 +20,11 @@ def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
 
     `quality` is libjpeg's, 1 to 100. Raises `BadItemError` for an image too large for the format.
     """
+    return jpeg_file(pixels, quality).tobytes()
+
+
+def jpeg_file(pixels: Pixels, quality: int) -> npt.NDArray[np.uint8]:
+    """Return the same as an array, of which there is one copy less."""
     if max(pixels.shape) > _LARGEST_JPEG_SIDE:
         raise BadItemError(f"an image of {list(pixels.shape[:2])} is too large for JPEG")
     return _encoded(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -30,12 +37,12 @@ def encode_png(pixels: Pixels) -> bytes:
     """
     settings = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
     settings += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    return _encoded(".png", pixels, [*settings, cv2.IMWRITE_PNG_COMPRESSION, _FASTEST])
+    return _encoded(".png", pixels, [*settings, cv2.IMWRITE_PNG_COMPRESSION, _FASTEST]).tobytes()
 
 
-def _encoded(suffix: str, pixels: Pixels, settings: list[int]) -> bytes:
+def _encoded(suffix: str, pixels: Pixels, settings: list[int]) -> npt.NDArray[np.uint8]:
     done, data = cv2.imencode(suffix, pixels, settings)
     if not done:
         raise BadItemError(f"an image of {list(pixels.shape)} can't be encoded as {suffix}")
-    encoded: bytes = data.tobytes()
+    encoded: npt.NDArray[np.uint8] = data
     return encoded

@@ -16,12 +16,15 @@ _ROWS_AT_ONCE = 64
 """So that what is computed stays in the processor's cache."""
 
 
-def add_noise(pixels: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
+def add_noise(
+    pixels: Pixels, sigma: float, rng: np.random.Generator, *, spare: bool = False
+) -> Pixels:
     """Return every value plus a number of its own, normal with mean 0 and deviation `sigma`.
 
     The numbers are whole, and what then is below 0 or above 255 is cut off. They come from a table
     of 4096 quantiles, picked by integers at random: numpy's normal numbers go through mathematics
-    libraries that differ between machines. Raises ValueError if sigma is negative. Source: A. Foi
+    libraries that differ between machines. `spare`: the pixels are not needed any more, and take
+    the result. Raises ValueError if sigma is negative. Source: A. Foi
     et al., "Practical Poissonian-Gaussian Noise Modeling and Fitting for Single-Image Raw-Data",
     2008: the part that does not depend on the signal.
     """
@@ -31,7 +34,7 @@ def add_noise(pixels: Pixels, sigma: float, rng: np.random.Generator) -> Pixels:
         return pixels
     table = np.rint(np.round(_quantiles() * sigma, _DIGITS))
     table = np.clip(table, -255, 255).astype(np.int16)
-    noisy = np.empty(pixels.shape, np.uint8)
+    noisy = pixels if spare else np.empty(pixels.shape, np.uint8)
     for top in range(0, len(pixels), _ROWS_AT_ONCE):
         rows = pixels[top : top + _ROWS_AT_ONCE]
         noise = table[_steps(rows.size, rng).reshape(rows.shape)]

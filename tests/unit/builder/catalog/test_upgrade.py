@@ -204,7 +204,9 @@ def test_several_make_a_new_one_at_once(postgresql: PostgresqlServer) -> None:
     with ThreadPoolExecutor(6) as pool:
         for catalog in pool.map(Catalog, [url] * 6):
             catalog.close()
-    assert rows_of(url)["meta"] == [(("key", "schema_version"), ("value", str(schema.SCHEMA_VERSION)))]
+    assert rows_of(url)["meta"] == [
+        (("key", "schema_version"), ("value", str(schema.SCHEMA_VERSION)))
+    ]
 
 
 @pytest.mark.parametrize("version", VERSIONS, indirect=True)
