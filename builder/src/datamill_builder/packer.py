@@ -53,7 +53,7 @@ class Packer:
             bench.changes.make(lambda change: lifecycle.pack_found_damage(change, claim, indexes))
             return
         failpoint("pack.committed")
-        if build.started_at is not None:
+        if build is not None and build.started_at is not None:
             secs = max(0.0, time.time() - build.started_at)
             bench.counters.observe(counted.BUILD_SECS, secs)
         tracing.annotate(records=records, bytes=archive.bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select
 
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.schema import builds, datasets, meta, shards
@@ -26,7 +26,7 @@ _ALIASES = (
     .where(datasets.c.content_key == bindparam("content_key"))
     .order_by(datasets.c.dataset_id)
 )
-_ASKED_BY = (
+_ASKED_BY: Select[Any] = (
     select(datasets.c.dataset_id, datasets.c.trace)
     .where(datasets.c.content_key == bindparam("content_key"))
     .order_by(datasets.c.trace.is_(None), datasets.c.created_at, datasets.c.dataset_id)
