@@ -16,7 +16,6 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from datamill_builder.catalog import builders, counted, counters, views
 from datamill_builder.catalog.backlog import Waiting, waiting
@@ -133,9 +132,9 @@ def _count(name: str, help_text: str, value: float) -> Metric:
 def _family(what: Counted, counts: Totals) -> Metric:
     if what.buckets:
         return _histogram(what, counts)
+    # What never happened is 0, where it is known that it might.
     samples: dict[Labels, float] = {} if what.label else {(): 0.0}
-    if what.label:
-        samples = {((what.label, value),): 0.0 for value in what.known}
+    samples |= {((what.label or "", value),): 0.0 for value in what.known}
     samples |= {labels: value for (name, labels), value in counts.items() if name == what.name}
     told: Samples = [(dict(labels), value) for labels, value in samples.items()]
     if what.is_level:
@@ -151,7 +150,7 @@ def _histogram(what: Counted, counts: Totals) -> Metric:
     for bound in (*what.buckets, math.inf):
         labels: Labels = (("le", what.bucket_of(bound)),)
         below += counts.get((f"{what.name}_bucket", labels), 0.0)
-        buckets.append((str(floatToGoString(bound)), below))  # type: ignore[no-untyped-call]
+        buckets.append((str(bound) if bound < math.inf else "+Inf", below))
     family = HistogramMetricFamily(_PREFIX + what.name, what.help)
     family.add_metric([], buckets, counts.get((f"{what.name}_sum", ()), 0.0))
     return family
