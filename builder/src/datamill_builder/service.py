@@ -94,12 +94,16 @@ class Builder:
         self._raw_watch = RawWatch(self._catalog)
         self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
         self._catalog.tell_hooks(settings.hooks)
-        self._hooks = [
+        self._callers = [
             HookCaller(hook, target_of(hook, settings), self._catalog, self._changes)
             for hook in settings.hooks
         ]
-        housekeeper = HookHousekeeper(self._catalog, [hook.name for hook in settings.hooks])
-        self._watchers = (self._raw_watch, self._scrubber, housekeeper, *self._hooks)
+        names = [hook.name for hook in settings.hooks]
+        self._hooks: tuple[HookHousekeeper | HookCaller, ...] = (
+            HookHousekeeper(self._catalog, names),
+            *self._callers,
+        )
+        self._watchers = (self._raw_watch, self._scrubber)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
         self._assembler = Assembler(self._catalog, store, self._space)
         steward = Steward(owner, bench, attempts, self._space, environments, self._assembler)
@@ -145,6 +149,7 @@ class Builder:
             self._reconciler,
             self._assembler,
             *self._watchers,
+            *self._hooks,
         ):
             part.start()
         for consumer in (self._intake, self._stewards, self._packers, self._shards):
@@ -172,7 +177,7 @@ class Builder:
             if talker.fatal is not None:
                 raise talker.fatal
         quiet = (self._relay, self._leases, self._progress, self._reconciler, self._assembler)
-        for part in (*talkers, *quiet, *self._watchers):
+        for part in (*talkers, *quiet, *self._watchers, *self._hooks):
             if not part.is_alive():
                 raise PartEnded(f"the builder's part '{part.name}' has ended; see the log above")
 
@@ -194,11 +199,13 @@ class Builder:
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
         for hook in self._hooks:
-            hook.stop()  # all of them, before the first is waited for
+            hook.stop()
         parts = (self._assembler, self._progress, self._reconciler, *self._watchers, self._leases)
         for part in parts:
             part.stop()
             part.join(_OUTBOX_GRACE_SECS)
+        for hook in self._hooks:
+            hook.join(_OUTBOX_GRACE_SECS)
         self._relay.stop(_OUTBOX_GRACE_SECS)
         self._handlers.stop_all()
         self._identity.release()
@@ -208,8 +215,8 @@ class Builder:
         """End all child processes: no locks, no waiting, for a signal's handler."""
         self._handlers.kill_all()
         kill_tools()
-        for hook in self._hooks:
-            hook.kill()
+        for caller in self._callers:
+            caller.kill()
 
 
 def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:
