@@ -97,6 +97,7 @@ def test_a_builder_killed_between_commit_and_call_tells_once_it_is_back(
     assert (event["event"], event["dataset_id"]) == ("ready", dataset_id)
 
 
+@pytest.mark.slow
 def test_a_builder_killed_during_the_call_tells_again_under_the_same_id(
     home: Path, start_builder: Start, client: Connect, server: HookServer
 ) -> None:

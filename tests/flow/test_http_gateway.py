@@ -28,6 +28,8 @@ from tests.support.reverse_proxy import ReverseProxy
 from tests.support.toy import write_items
 from tests.support.up import DATAMILL
 
+pytestmark = pytest.mark.slow
+
 VERSION = "1.0.0"
 
 
@@ -91,7 +93,7 @@ def address(
             proxy = ReverseProxy(port_of(service), prefix="/data/mill", tls=context)
             yield stack.enter_context(proxy).url
         else:
-            monkeypatch.setattr(event_stream, "_SILENCE_SECS", 1.0)
+            monkeypatch.setattr(event_stream, "_SILENCE_SECS", 2.0)
             proxy = ReverseProxy(port_of(service), holds_back=True)
             yield stack.enter_context(proxy).url
 

@@ -110,17 +110,16 @@ class Builder:
         self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
         self._keeper = Keeper(self._catalog, store, settings.store_budget_bytes)
         self._catalog.tell_hooks(settings.hooks)
-        self._hooks = [
+        self._callers = [
             HookCaller(hook, target_of(hook, settings), self._catalog, self._changes)
             for hook in settings.hooks
         ]
-        housekeeper = HookHousekeeper(self._catalog, [hook.name for hook in settings.hooks])
-        self._watchers = (
-            self._raw_watch,
-            self._scrubber,
-            self._keeper,
-            housekeeper,
+        names = [hook.name for hook in settings.hooks]
+        self._hooks: tuple[HookHousekeeper | HookCaller, ...] = (
+            HookHousekeeper(self._catalog, names),
+            *self._callers,
         )
+        self._watchers = (self._raw_watch, self._scrubber, self._keeper)
         intake = Intake(self._catalog, store, address, self._raw_watch.look_at, counters)
         self._assembler = Assembler(self._catalog, store, self._space)
         steward = Steward(owner, bench, attempts, self._space, environments, self._assembler)
@@ -217,7 +216,7 @@ class Builder:
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
         for hook in self._hooks:
-            hook.stop()  # all of them, before the first is waited for
+            hook.stop()
         parts = (self._assembler, self._progress, self._reconciler, *self._watchers, self._leases)
         for part in (*parts, self._heartbeat):
             part.stop()
@@ -233,8 +232,8 @@ class Builder:
         """End all child processes: no locks, no waiting, for a signal's handler."""
         self._handlers.kill_all()
         kill_tools()
-        for hook in self._hooks:
-            hook.kill()
+        for caller in self._callers:
+            caller.kill()
 
 
 def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:

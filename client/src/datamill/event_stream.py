@@ -128,9 +128,10 @@ class EventStream(threading.Thread):
         address = f"{self._address}?{urlencode(query)}" if query else self._address
         call = urllib.request.Request(address, headers=headers)
         came = False
+        patience_secs = _SILENCE_SECS + (lasting_secs or 0.0)
         frame = _Frame()
         try:
-            with urllib.request.urlopen(call, timeout=_SILENCE_SECS) as response:
+            with urllib.request.urlopen(call, timeout=patience_secs) as response:
                 for line in response:
                     came = True
                     if line.startswith(b":"):
