@@ -20,7 +20,7 @@ from datamill.request import Request
 from datamill.tracker import Tracker
 from datamill_builder.catalog import lifecycle, schema
 from datamill_builder.catalog.states import TaskKind, TaskState
-from datamill_producer.rabbitmq import PrivateNode
+from datamill_producer.rabbitmq import NodeFailed, PrivateNode
 from tests.support.builder import BuilderProcess, Start
 from tests.support.eventually import eventually
 from tests.support.fault import Fault
@@ -48,9 +48,18 @@ def alarm(node: PrivateNode, kind: str) -> Iterator[None]:
     on, off = ALARMS[kind]
     node.ctl(*on)
     try:
+        eventually(lambda: _is_alarmed(node))
         yield
     finally:
         node.ctl(*off)
+
+
+def _is_alarmed(node: PrivateNode) -> bool:
+    try:
+        node.ctl("check_local_alarms", tool="rabbitmq-diagnostics")
+    except NodeFailed:
+        return True
+    return False
 
 
 def _count(builder: BuilderProcess, state: TaskState) -> int:

@@ -21,7 +21,8 @@ from tests.support.toy import write_items
 LEASE_SECS = 2.0
 SHORT = {"DATAMILL_LEASE_SECS": str(LEASE_SECS)}
 SHARD_POINTS = ("shard.written", "shard.kept")
-PACK_POINTS = [f"pack.entry:stop@{number}" for number in range(1, 5)]
+# The rests let other threads end the changes that they make when the last shard is there.
+PACK_POINTS = ["pack.entry:rest@1", "pack.entry:stop@2", "pack.entry:rest@3", "pack.entry:stop@4"]
 TOOK_NO_OFFENCE = "was given to another owner"
 
 
@@ -38,7 +39,7 @@ def _leases_lost(builder: BuilderProcess) -> int:
 # (`-`), and gives it back at the one that counts (`!`).
 STOPS = {
     "shard.kept": ("-!" * 5, [f"{p}:stop@{n}" for n in range(1, 6) for p in SHARD_POINTS]),
-    "pack.synced": ("----!", [*PACK_POINTS, "pack.synced:stop"]),
+    "pack.synced": ("--!", [*PACK_POINTS, "pack.synced:stop"]),
 }
 
 

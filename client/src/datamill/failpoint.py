@@ -4,6 +4,7 @@ Nothing but a look into the environment, unless `DATAMILL_FAILPOINT` is set:
 
     DATAMILL_FAILPOINT=intake.committed            killed as by a power cut
     DATAMILL_FAILPOINT=shard.kept:stop             paused (SIGSTOP) until somebody sends SIGCONT
+    DATAMILL_FAILPOINT=pack.entry:rest             this thread alone rests for a moment
     DATAMILL_FAILPOINT=shard.written@3,pack.half   at the third time; more than one point
 """
 
@@ -13,11 +14,13 @@ import os
 import re
 import signal
 import threading
+import time
 from collections import Counter
 
 VARIABLE = "DATAMILL_FAILPOINT"
 
-_POINT = re.compile(r"(?P<name>[a-z_.]+)(:(?P<action>kill|stop))?(@(?P<time>[0-9]+))?")
+_POINT = re.compile(r"(?P<name>[a-z_.]+)(:(?P<action>kill|stop|rest))?(@(?P<time>[0-9]+))?")
+_REST_SECS = 0.3
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 _lock = threading.Lock()
@@ -38,7 +41,12 @@ def _reach(name: str, wanted: str) -> None:
     for word in wanted.split(","):
         point = _POINT.fullmatch(word.strip())
         if point is None:
-            raise ValueError(f"{VARIABLE}: {word!r} is no failpoint: name[:kill|:stop][@time]")
+            raise ValueError(
+                f"{VARIABLE}: {word!r} is no failpoint: name[:kill|:stop|:rest][@time]"
+            )
         if point["name"] == name and times == int(point["time"] or 1):
+            if point["action"] == "rest":
+                time.sleep(_REST_SECS)
+                continue
             # To this very thread: one sent to the process may find another, and this one goes on.
             signal.pthread_kill(threading.get_ident(), _SIGNALS[point["action"] or "kill"])
