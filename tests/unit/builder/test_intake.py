@@ -70,7 +70,7 @@ def intake(catalog: Catalog, store: Store) -> Intake:
 
 
 def delivery(body: bytes, message_id: Any = "m", tag: int = 1, headers: Any = None) -> Delivery:
-    return Delivery(body, "dataset.request.toy", message_id, False, tag, headers)
+    return Delivery(body, "dataset.request.toy", message_id, False, tag, headers=headers)
 
 
 def count(catalog: Catalog, table: Any) -> int:
