@@ -1,4 +1,4 @@
-"""Failpoints: named lines at which a fault test ends or pauses the process that reaches them.
+"""Failpoints: named lines at which a fault test ends, pauses or slows what reaches them.
 
 Nothing but a look into the environment, unless `DATAMILL_FAILPOINT` is set:
 
@@ -21,6 +21,7 @@ VARIABLE = "DATAMILL_FAILPOINT"
 
 _POINT = re.compile(r"(?P<name>[a-z_.]+)(:(?P<action>kill|stop|rest))?(@(?P<time>[0-9]+))?")
 _REST_SECS = 0.3
+"""Long enough for what other threads have under way: nothing outside can see when that is over."""
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 _lock = threading.Lock()

@@ -32,9 +32,9 @@ def _exit_code(error: DatamillError) -> int:
 def notifier(listen: str | None, public_url: str | None) -> None:
     """Serve files, events and states over HTTP, until SIGTERM or Ctrl-C.
 
-    Exits 0 when stopped, 69 when catalog or port can't be used, 77 when the broker refuses the
-    login, 78 when a setting is wrong or the broker holds queues of another kind. A broker that
-    is away is waited for; files are served meanwhile.
+    Exits 0 when stopped, 1 when an error ended what listens to events, 69 when catalog or port
+    can't be used, 77 when the broker refuses the login, 78 when a setting is wrong or the broker
+    holds queues of another kind. A broker that is away is waited for; files are served meanwhile.
 
     \b
     Example:
