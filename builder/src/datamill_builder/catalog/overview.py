@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, and_, func, or_, select
 
 from datamill_builder.catalog import schema
-from datamill_builder.catalog.schema import builds, datasets, requests, tasks
+from datamill_builder.catalog.schema import builds, datasets, tasks
 from datamill_builder.catalog.states import (
     ACTIVE_TASKS,
     BuildState,
@@ -141,17 +141,6 @@ def shard_work(connection: Connection, content_key: str) -> dict[int, Work]:
     """Return the tasks of a build's shards by their numbers, whatever their states."""
     which = and_(tasks.c.kind == TaskKind.SHARD, tasks.c.subject == content_key)
     return {work.index: work for work in _works(connection, which)}
-
-
-def waiting_clients(connection: Connection, dataset_id: str, waiting: int) -> list[str]:
-    """Return the names of those who wait for a dataset id, as far as they said one."""
-    latest = (
-        select(requests.c.client)
-        .where(requests.c.dataset_id == dataset_id)
-        .order_by(requests.c.seq.desc())
-        .limit(waiting)
-    )
-    return list(dict.fromkeys(name for name in connection.scalars(latest) if name))
 
 
 def builders_seen(connection: Connection, since: float) -> list[Row[Any]]:

@@ -106,8 +106,7 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         why = _why(connection, view, busy, known)
         requests, downloads = _over_time(connection, view, now)
         used = usage.usage_of(connection, [key]).get(key, Usage()) if key else Usage()
-        waits = int(view.dataset.waiting)
-        clients = overview.waiting_clients(connection, dataset_id, waits) if waits else []
+        clients = views.waiting_clients(connection, view.dataset)
     given = given_options(view)
     recipe = json.loads(view.build.recipe) if view.build is not None else {}
     defaults = compare.known_defaults(same_name, view.dataset.handler_version)
@@ -121,7 +120,7 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         failed=view.failed(),
         ended_at=view.build.ended_at if view.build is not None else view.dataset.failed_at,
         why=why,
-        clients=names(clients, waits),
+        clients=names(clients, view.dataset.waiting),
         hands=workers.hands(busy, [dataset_id, key or ""], known),
         told=told,
         records_done=records,

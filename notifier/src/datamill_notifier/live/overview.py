@@ -199,10 +199,7 @@ def share_done(view: DatasetView, records_done: int) -> float:
 
 
 def _clients(connection: Connection, view: DatasetView) -> str:
-    if not view.dataset.waiting:
-        return ""
-    known = overview.waiting_clients(connection, view.dataset_id, view.dataset.waiting)
-    return names(known, view.dataset.waiting)
+    return names(views.waiting_clients(connection, view.dataset), view.dataset.waiting)
 
 
 def _queued(

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from datamill.events import Reason
-from datamill_builder.catalog import Catalog, lifecycle, overview, schema
+from datamill_builder.catalog import Catalog, lifecycle, overview, schema, views
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.overview import Section
 from datamill_builder.catalog.states import TaskKind, TaskState
@@ -152,9 +152,15 @@ def test_who_waits_as_far_as_they_said(catalog: Catalog, life: Life) -> None:
             for n, name in enumerate(names)
         ]
         change.connection.execute(insert(schema.requests), rows)
-    with catalog.read() as connection:
-        assert overview.waiting_clients(connection, dataset_id, 4) == ["ben", "anna"]
-        assert overview.waiting_clients(connection, dataset_id, 0) == []
+
+    def waiting(number: int) -> list[str]:
+        with catalog.write() as change:
+            change.connection.execute(update(schema.datasets).values(waiting=number))
+        with catalog.read() as connection:
+            return views.waiting_clients(connection, life.dataset(dataset_id))
+
+    assert waiting(4) == ["ben", "anna"]
+    assert waiting(0) == []
 
 
 def test_builders_that_run_or_were_seen(catalog: Catalog) -> None:
