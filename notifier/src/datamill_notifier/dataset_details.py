@@ -11,13 +11,11 @@ from sqlalchemy import Row
 
 from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.differences import Side, known_defaults
-from datamill_builder.catalog.fetched import Downloads, downloads_of
 from datamill_builder.catalog.pins import pins
 from datamill_builder.catalog.sides import find_side, finished_sides
 from datamill_notifier import documents, looking
 from datamill_notifier.documents import Document, written_time
 from datamill_notifier.service import Service
-from datamill_notifier.used import usage
 
 MOST_SKIPPED = 100
 """So many skipped source items are named; the manifest has all."""
@@ -45,11 +43,10 @@ def details(service: Service, dataset_id: str) -> Document:
         side = find_side(connection, dataset_id)
         finished = finished_sides(connection, view.dataset.dataset_name)
         aliases = lifecycle.aliases(connection, key) if key else []
-        downloaded = downloads_of(connection, [key] if key else [])
     assert side is not None
     return (
         documents.state(closely, service.public_url)
-        | usage(view, downloaded.get(key or "", Downloads()))
+        | documents.use(view, closely.usage)
         | {
             "options": _options(side, finished),
             "provenance": _provenance(side),

@@ -21,7 +21,6 @@ from datamill_notifier.parameters import limit_of, word_of
 from datamill_notifier.problems import not_found
 from datamill_notifier.representation import IMMUTABLE, REVALIDATE, Representation, send
 from datamill_notifier.service import Service, service_of
-from datamill_notifier.used import usage_of
 
 _ARCHIVE_NAME = re.compile(
     r"[a-z0-9][a-z0-9_-]{0,63}_[A-Za-z0-9][A-Za-z0-9._+-]{0,63}_(?P<key>[0-9a-f]{64})\.zip\Z",
@@ -53,8 +52,8 @@ def _listed(
     service: Service, state: PublicState | None, name: str | None, limit: int
 ) -> list[documents.Document]:
     found = looking.newest(service, state, name, limit)
-    used = usage_of(service, found)
-    return [documents.summary(view) | used[view.dataset_id] for view in found]
+    used = looking.usage_of_each(service, found)
+    return [documents.summary(view) | documents.use(view, used[view.dataset_id]) for view in found]
 
 
 @routes.get("/datasets/{name}")

@@ -72,6 +72,16 @@ def usage(used: Usage) -> Document:
     }
 
 
+def use(view: DatasetView, used: Usage) -> Document:
+    """Return how much a dataset of a list is used, and whether it is pinned."""
+    return {
+        "downloads": used.downloads,
+        "downloaded_bytes": used.saving.sent_bytes,
+        "used_at": written_time(used.last_used_at or view.dataset.asked_at),
+        "pinned_at": written_time(view.build.pinned_at if view.build else None),
+    }
+
+
 def saving(saved: Saving) -> Document:
     """Return what sharing saved; `datamill_builder.catalog.usage` says how it is counted."""
     return asdict(saved)

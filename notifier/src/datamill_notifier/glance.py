@@ -12,11 +12,11 @@ from datamill_builder.catalog import views
 from datamill_builder.catalog.reasons import Work, why, work_on
 from datamill_builder.catalog.schema import builders
 from datamill_builder.catalog.states import TaskKind, TaskState
+from datamill_builder.catalog.usage import Usage
 from datamill_builder.catalog.views import DatasetView, PublicState
 from datamill_notifier import disk, looking
-from datamill_notifier.documents import Document, summary, written_time
+from datamill_notifier.documents import Document, summary, use, written_time
 from datamill_notifier.service import Service
-from datamill_notifier.used import usage_of
 
 SILENT_SECS = 60.0
 """A builder that says nothing for so long is taken for gone."""
@@ -40,7 +40,7 @@ def glance(service: Service) -> Document:
         work = work_on(connection, _subjects(waiting))
         counted = views.numbers(connection)
     alive = sum(builder["alive"] for builder in working) if working else None
-    used = usage_of(service, found[PublicState.READY])
+    used = looking.usage_of_each(service, found[PublicState.READY])
     return {
         "time": written_time(now),
         "broker_connected": service.broker_connected(),
@@ -96,10 +96,11 @@ def _speed(view: DatasetView, now: float) -> tuple[float | None, float | None]:
     return round(per_sec, 2), round(left / per_sec, 1)
 
 
-def _ended(view: DatasetView, used: dict[str, Document]) -> Document:
+def _ended(view: DatasetView, used: dict[str, Usage]) -> Document:
     failed = view.failed()
     told = {"reason": failed.reason, "message": failed.message} if failed else {}
-    return summary(view) | told | used.get(view.dataset_id, {})
+    its_use = used.get(view.dataset_id)
+    return summary(view) | told | (use(view, its_use) if its_use else {})
 
 
 def _latest(ended: list[Document]) -> list[Document]:

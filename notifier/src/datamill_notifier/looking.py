@@ -83,6 +83,20 @@ def newest(
     return [as_stored(service, view) for view in found]
 
 
+def usage_of_each(service: Service, found: Sequence[DatasetView]) -> dict[str, Usage]:
+    """Return how each dataset is used, by dataset id: whatever ids its content is asked for by.
+
+    Blocks.
+    """
+    keys = [view.build.content_key for view in found if view.build is not None]
+    with service.catalog.read() as connection:
+        used = usage_of(connection, keys)
+    return {
+        view.dataset_id: used.get(view.build.content_key if view.build else "", Usage())
+        for view in found
+    }
+
+
 def state_events(service: Service, view: DatasetView) -> list[Event]:
     """Return the events that say where a dataset stands."""
     match view.state:
