@@ -158,8 +158,8 @@ def test_everything_about_a_dataset(
     assert found["state"] == "ready"
     number = made.config["number"]
     assert found["options"] == [
-        {"name": "number", "value": number, "given": True},
-        {"name": "seed", "value": 0, "given": False, "default": 0},
+        {"name": "number", "value": number, "given": True, "changed": True},
+        {"name": "seed", "value": 0, "given": False, "changed": False, "default": 0},
     ]
     assert found["splits"] == [
         {

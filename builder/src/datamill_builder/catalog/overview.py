@@ -151,14 +151,6 @@ def builders_seen(connection: Connection, since: float) -> list[Row[Any]]:
     return list(connection.execute(query))
 
 
-def same_name(connection: Connection, dataset_name: str, limit: int) -> list[Row[Any]]:
-    """Return rows of `datasets` with a name, each with its build's recipe, if any; what was asked
-    for last comes first."""
-    query = select(datasets, builds.c.recipe).select_from(_ALL).order_by(*_newest_first)
-    query = query.where(datasets.c.dataset_name == dataset_name).limit(limit)
-    return list(connection.execute(query))
-
-
 def _matching(words: Iterable[str]) -> list[ColumnElement[bool]]:
     table = datasets.c
     said = table.dataset_name + " " + table.handler_version + " " + public_state

@@ -16,21 +16,22 @@ from datamill.errors import ArchiveError
 from datamill.events import Failed, Progress
 from datamill_builder.catalog import differences, lifecycle, overview, usage, views
 from datamill_builder.catalog.differences import Side
+from datamill_builder.catalog.options import Option, options
 from datamill_builder.catalog.overview import Work
+from datamill_builder.catalog.sides import find_side, sides_of_name
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.usage import Usage
 from datamill_builder.catalog.views import DatasetView, PublicState
 from datamill_notifier import looking
-from datamill_notifier.live import compare, options, shard_grid, waiting, workers
-from datamill_notifier.live.options import Option
-from datamill_notifier.live.overview import given_options, share_done
+from datamill_notifier.live import compare, shard_grid, waiting, workers
+from datamill_notifier.live.overview import share_done
 from datamill_notifier.live.sample import SampledFeature
 from datamill_notifier.live.shard_grid import Cell, ShardState
-from datamill_notifier.live.snippet import snippet
 from datamill_notifier.live.timeline import Timeline, step_secs, timeline
 from datamill_notifier.live.workers import Hand
 from datamill_notifier.live.written import names
 from datamill_notifier.service import Service
+from datamill_notifier.snippet import snippet
 
 _OTHERS = 30
 """How many of the same name are looked at: for defaults, and to compare with."""
@@ -98,7 +99,8 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
             return None
         view = looking.as_stored(service, view)
         key = str(view.dataset.content_key) if view.build is not None else None
-        same_name = overview.same_name(connection, view.dataset.dataset_name, _OTHERS)
+        side = find_side(connection, dataset_id)
+        alike = sides_of_name(connection, view.dataset.dataset_name, _OTHERS)
         shards = lifecycle.find_shards(connection, key) if key else []
         work = overview.shard_work(connection, key) if key else {}
         known = workers.labels(overview.builders_seen(connection, now - _KNOWN_SECS))
@@ -107,16 +109,16 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         requests, downloads = _over_time(connection, view, now)
         used = usage.usage_of(connection, [key]).get(key, Usage()) if key else Usage()
         clients = views.waiting_clients(connection, view.dataset)
-    given = given_options(view)
-    recipe = json.loads(view.build.recipe) if view.build is not None else {}
-    defaults = compare.known_defaults(same_name, view.dataset.handler_version)
+    assert side is not None
+    recipe = dict(side.recipe or {})
+    defaults = compare.defaults_of(alike, side.handler_version)
     told = service.live.progress.of(dataset_id)
     records = max(view.records_done, told.records_done if told else 0)
     return DatasetPage(
         now=now,
         view=view,
         recipe=recipe,
-        options=options.options(given, recipe.get("config"), defaults),
+        options=options(side.config, recipe.get("config"), defaults),
         failed=view.failed(),
         ended_at=view.build.ended_at if view.build is not None else view.dataset.failed_at,
         why=why,
@@ -133,8 +135,8 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         samples=_samples(service, view, shards),
         requests=requests,
         downloads=downloads,
-        others=_others(view, same_name, defaults),
-        code=snippet(view.dataset.dataset_name, view.dataset.handler_version, given),
+        others=_others(side, alike, defaults),
+        code=snippet(side),
     )
 
 
@@ -199,17 +201,14 @@ def _samples(
     return service.live.samples.of(archive, view.build, shards)
 
 
-def _others(
-    view: DatasetView, rows: Sequence[Row[Any]], defaults: Mapping[str, Any]
-) -> list[Other]:
-    mine = compare.side_of_view(view)
-    others = [row for row in rows if row.dataset_id != view.dataset_id]
+def _others(mine: Side, alike: Sequence[Side], defaults: Mapping[str, Any]) -> list[Other]:
+    others = [each for each in alike if each.dataset_id != mine.dataset_id]
     return [
-        Other(row.dataset_id, row.handler_version, _difference(mine, row, defaults))
-        for row in others[:_SHOWN_OTHERS]
+        Other(str(each.dataset_id), each.handler_version, _difference(mine, each, defaults))
+        for each in others[:_SHOWN_OTHERS]
     ]
 
 
-def _difference(mine: Side, row: Row[Any], defaults: Mapping[str, Any]) -> str:
-    found = differences.compare(mine, compare.side(row, row.recipe), defaults)
+def _difference(mine: Side, other: Side, defaults: Mapping[str, Any]) -> str:
+    found = differences.compare(mine, other, defaults)
     return compare.in_short(found.differences) or found.text

@@ -117,7 +117,7 @@ CLOSER: dict[str, Document] = {
         **{name: schema for name, schema in STATE_OF_DATASET.items() if name != "near"},
         **_USE,
         options=maybe(
-            many({"type": "object"}, "`name`, `value`, `given`, and `default` if known.")
+            many({"type": "object"}, "`name`, `value`, `given`, `changed`, and `default` if known.")
         ),
         provenance=maybe({"type": "object"}),
         splits=many({"type": "object"}),

@@ -13,6 +13,7 @@ from datamill.events import Reason
 from datamill_builder.catalog import Catalog, lifecycle, overview, schema, views
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.overview import Section
+from datamill_builder.catalog.sides import sides_of_name
 from datamill_builder.catalog.states import TaskKind, TaskState
 from tests.support.postgresql import PostgresqlServer, postgresql
 from tests.unit.builder.life import Life, request
@@ -185,8 +186,8 @@ def test_others_of_the_same_name(catalog: Catalog, life: Life) -> None:
     new = life.accept(request(n=2))
     life.accept(request("other"))
     with catalog.read() as connection:
-        found = {row.dataset_id: row for row in overview.same_name(connection, "toy", 10)}
+        found = {side.dataset_id: side for side in sides_of_name(connection, "toy", 10)}
         assert set(found) == {resolved, new}
         assert found[new].recipe is None
-        assert '"repeat": 1' in found[resolved].recipe
-        assert len(overview.same_name(connection, "toy", 1)) == 1
+        assert (found[resolved].recipe or {})["config"] == {"repeat": 1}
+        assert len(sides_of_name(connection, "toy", 1)) == 1
