@@ -13,7 +13,7 @@ from datamill_builder.catalog.differences import Side, known_defaults
 from datamill_builder.catalog.options import Option, options
 from datamill_builder.catalog.pins import pins
 from datamill_builder.catalog.sides import find_side, finished_sides
-from datamill_notifier import documents, looking
+from datamill_notifier import dataset_states, documents
 from datamill_notifier.documents import Document, written_time
 from datamill_notifier.service import Service
 from datamill_notifier.snippet import snippet
@@ -37,7 +37,7 @@ _PROVENANCE = (
 
 def details(service: Service, dataset_id: str) -> Document:
     """Return all of it; raise the problem of a dataset nobody asked for. Blocks."""
-    closely = looking.find_closely(service, dataset_id)
+    closely = dataset_states.find_closely(service, dataset_id)
     view = closely.view
     key = view.dataset.content_key
     with service.catalog.read() as connection:

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from datamill.events import Event
 from datamill_builder.catalog.usage import Saving, Usage
 from datamill_builder.catalog.views import DatasetView, LoggedRequest
-from datamill_notifier.looking import Closely
+from datamill_notifier.dataset_states import Closely
 
 Document = dict[str, Any]
 
@@ -45,7 +45,7 @@ def summary(view: DatasetView) -> Document:
         "ahead": view.ahead,
         "requests": view.requests,
         "created_at": written_time(dataset.created_at),
-        "ended_at": written_time(_ended_at(view)),
+        "ended_at": written_time(view.ended_at),
     }
 
 
@@ -99,12 +99,6 @@ def logged(request: LoggedRequest) -> Document:
         "state": request.state,
         "client": request.client,
     }
-
-
-def _ended_at(view: DatasetView) -> float | None:
-    if view.build is not None:
-        return view.build.ended_at  # type: ignore[no-any-return]
-    return view.dataset.failed_at  # type: ignore[no-any-return]
 
 
 def _event(event: Event | None) -> Document | None:

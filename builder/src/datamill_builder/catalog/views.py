@@ -82,6 +82,12 @@ class DatasetView:
         """The dataset id."""
         return str(self.dataset.dataset_id)
 
+    @property
+    def ended_at(self) -> float | None:
+        """When it was ready, or failed."""
+        ended: float | None = self.build.ended_at if self.build else self.dataset.failed_at
+        return ended
+
     def accepted(self) -> Accepted:
         """Return the event that says that it is waited for."""
         state = "building" if self.state is PublicState.BUILDING else "queued"
@@ -249,6 +255,12 @@ def waiting_for_space(connection: Connection, *subjects: str | None) -> str | No
     if subjects:
         query = query.where(tasks.c.subject.in_([subject for subject in subjects if subject]))
     return connection.scalar(query)
+
+
+def builds_ready(connection: Connection) -> int:
+    """Return how many builds have their archive."""
+    which = builds.c.state == BuildState.READY
+    return connection.scalar(select(func.count()).select_from(builds).where(which)) or 0
 
 
 def numbers(connection: Connection) -> Numbers:

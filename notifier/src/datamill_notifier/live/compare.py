@@ -15,7 +15,7 @@ from datamill_builder.catalog.differences import (
 )
 from datamill_builder.catalog.sides import find_side, sides_of_name
 from datamill_builder.catalog.views import DatasetView
-from datamill_notifier import looking
+from datamill_notifier import dataset_states
 from datamill_notifier.service import Service
 
 _LOOKED_AT = 30
@@ -47,8 +47,8 @@ def look(service: Service, ours: str, theirs: str) -> Compared | None:
     assert one is not None and other is not None
     found = differences.compare(one, other, defaults_of(alike, one.handler_version))
     return Compared(
-        ours=looking.as_stored(service, first),
-        theirs=looking.as_stored(service, second),
+        ours=dataset_states.as_stored(service, first),
+        theirs=dataset_states.as_stored(service, second),
         verdict=_sentence(found),
         differences=found.differences,
         same=_same(one, other),

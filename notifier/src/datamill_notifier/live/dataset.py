@@ -13,22 +13,20 @@ from sqlalchemy import Connection, Row
 
 from datamill.archive import Manifest, read_manifest
 from datamill.errors import ArchiveError
-from datamill.events import Failed, Progress
-from datamill_builder.catalog import differences, lifecycle, overview, usage, views
+from datamill.events import Failed
+from datamill_builder.catalog import differences, lifecycle, usage, views
 from datamill_builder.catalog.differences import Side
 from datamill_builder.catalog.options import Option, options
-from datamill_builder.catalog.overview import Work
 from datamill_builder.catalog.sides import find_side, sides_of_name
-from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.usage import Usage
 from datamill_builder.catalog.views import DatasetView, PublicState
-from datamill_notifier import looking
-from datamill_notifier.live import compare, shard_grid, waiting, workers
-from datamill_notifier.live.overview import share_done
+from datamill_builder.catalog.work import shards_of_note
+from datamill_notifier import activity, dataset_states
+from datamill_notifier.activity import Crew, Queued, Running
+from datamill_notifier.live import compare, shard_grid
 from datamill_notifier.live.sample import SampledFeature
 from datamill_notifier.live.shard_grid import Cell, ShardState
 from datamill_notifier.live.timeline import Timeline, step_secs, timeline
-from datamill_notifier.live.workers import Hand
 from datamill_notifier.live.written import names
 from datamill_notifier.service import Service
 from datamill_notifier.snippet import snippet
@@ -36,7 +34,6 @@ from datamill_notifier.snippet import snippet
 _OTHERS = 30
 """How many of the same name are looked at: for defaults, and to compare with."""
 _SHOWN_OTHERS = 12
-_KNOWN_SECS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,11 @@ class DatasetPage:
     options: list[Option]
     failed: Failed | None
     ended_at: float | None
-    why: str
-    """What it waits for, if it does."""
+    running: Running | None
+    """Where it is being built."""
+    queued: Queued | None
+    """Where it waits."""
     clients: str
-    hands: list[Hand]
-    told: Progress | None
-    records_done: int
-    share: float
     cells: list[Cell]
     shard_counts: Counter[ShardState]
     splits: list[Split]
@@ -97,37 +92,31 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         view = views.dataset_view(connection, dataset_id)
         if view is None:
             return None
-        view = looking.as_stored(service, view)
+        view = dataset_states.as_stored(service, view)
         key = str(view.dataset.content_key) if view.build is not None else None
         side = find_side(connection, dataset_id)
         alike = sides_of_name(connection, view.dataset.dataset_name, _OTHERS)
         shards = lifecycle.find_shards(connection, key) if key else []
-        work = overview.shard_work(connection, key) if key else {}
-        known = workers.labels(overview.builders_seen(connection, now - _KNOWN_SECS))
-        busy = overview.in_hand(connection)
-        why = _why(connection, view, busy, known)
+        work = shards_of_note(connection, key) if key else {}
+        who = activity.crew(connection, now)
+        running, queued = _under_way(service, connection, view, who)
         requests, downloads = _over_time(connection, view, now)
         used = usage.usage_of(connection, [key]).get(key, Usage()) if key else Usage()
         clients = views.waiting_clients(connection, view.dataset)
     assert side is not None
     recipe = dict(side.recipe or {})
     defaults = compare.defaults_of(alike, side.handler_version)
-    told = service.live.progress.of(dataset_id)
-    records = max(view.records_done, told.records_done if told else 0)
     return DatasetPage(
         now=now,
         view=view,
         recipe=recipe,
         options=options(side.config, recipe.get("config"), defaults),
         failed=view.failed(),
-        ended_at=view.build.ended_at if view.build is not None else view.dataset.failed_at,
-        why=why,
+        ended_at=view.ended_at,
+        running=running,
+        queued=queued,
         clients=names(clients, view.dataset.waiting),
-        hands=workers.hands(busy, [dataset_id, key or ""], known),
-        told=told,
-        records_done=records,
-        share=share_done(view, records),
-        cells=shard_grid.cells(shards, work, known),
+        cells=shard_grid.cells(shards, work, who.labels),
         shard_counts=Counter(shard_grid.shard_states(shards, work)),
         splits=_splits(view.build, shards),
         usage=used,
@@ -140,20 +129,17 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
     )
 
 
-def _why(
-    connection: Connection, view: DatasetView, busy: Sequence[Work], known: dict[str, str]
-) -> str:
-    key = view.dataset.content_key
+def _under_way(
+    service: Service, connection: Connection, view: DatasetView, who: Crew
+) -> tuple[Running | None, Queued | None]:
     match view.state:
-        case PublicState.QUEUED:
-            subjects = [subject for subject in (view.dataset_id, key) if subject]
-            kinds = (TaskKind.RESOLVE, TaskKind.PLAN)
-            active = overview.active_work(connection, subjects, kinds)
-            return waiting.why(view, active, known, bool(known))
         case PublicState.BUILDING:
-            full = views.waiting_for_space(connection, view.dataset_id, key)
-            return full or waiting.stalled(view, any(task.subject == key for task in busy))
-    return ""
+            (running,) = activity.running(connection, [view], who, service.live.progress)
+            return running, None
+        case PublicState.QUEUED:
+            (queued,) = activity.queued(connection, [view], who)
+            return None, queued
+    return None, None
 
 
 def _over_time(connection: Connection, view: DatasetView, now: float) -> tuple[Timeline, Timeline]:

@@ -1,4 +1,4 @@
-"""Looking at datasets as they are: as the catalog says, and with the archive really there."""
+"""The states of datasets: as the catalog says, and with the archive really there."""
 
 from __future__ import annotations
 
