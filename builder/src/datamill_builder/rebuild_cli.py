@@ -46,8 +46,9 @@ def rebuild(
         datamill rebuild --check 5a57948d --shards 5
     """
     from datamill.settings import load_settings
+    from datamill_builder.content_keys import content_keys
     from datamill_builder.inspection.rebuilding import Rebuild
-    from datamill_builder.on_server import catalog_and_store, content_keys
+    from datamill_builder.server_files import catalog_and_store
 
     assert check
     settings = load_settings()

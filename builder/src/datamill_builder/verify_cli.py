@@ -37,9 +37,10 @@ def verify(ctx: click.Context, ids: tuple[str, ...], dry_run: bool, as_json: boo
     from datamill.errors import NothingFound
     from datamill.settings import load_settings
     from datamill.table import size
+    from datamill_builder.content_keys import content_keys
     from datamill_builder.inspection.verdict import Verdict
     from datamill_builder.inspection.verifying import to_verify, verify
-    from datamill_builder.on_server import catalog_and_store, content_keys
+    from datamill_builder.server_files import catalog_and_store
 
     # What is found is said below, once.
     logging.getLogger("datamill_builder").addHandler(logging.NullHandler())

@@ -12,11 +12,11 @@ from datamill_notifier import (
     dataset_details_routes,
     dataset_routes,
     event_routes,
-    glance_routes,
     health_routes,
     keeping_routes,
     metrics_routes,
     openapi_routes,
+    overview_routes,
     request_routes,
     savings_routes,
 )
@@ -50,7 +50,7 @@ def application(service: Service) -> web.Application:
     app.add_routes(compare_routes.routes)  # /compare, /near
     app.add_routes(event_routes.routes)  # /events
     app.add_routes(metrics_routes.routes)  # /metrics
-    app.add_routes(glance_routes.routes)  # /overview
+    app.add_routes(overview_routes.routes)  # /overview
     app.add_routes(health_routes.routes)  # /healthz, /readyz
     app.add_routes(openapi_routes.routes)  # /openapi.json
     app.add_routes(savings_routes.routes)  # /savings

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from aiohttp import WSCloseCode, web
 
 from datamill.events import Event
-from datamill_notifier import looking
+from datamill_notifier import dataset_states
 from datamill_notifier.hub import Message, Subscription
 from datamill_notifier.origin import check_origin
 from datamill_notifier.parameters import seconds_of
@@ -71,7 +71,7 @@ def _dataset_ids(request: web.Request) -> frozenset[str]:
     if len(given) > _MAX_DATASETS:
         raise invalid(f"at most {_MAX_DATASETS} datasets at once; without any, all are told of")
     for text in given:
-        if not looking.is_dataset_id(text):
+        if not dataset_states.is_dataset_id(text):
             raise invalid(f"dataset: {text[:80]!r} is not 64 lower-case hexadecimal digits")
     return given
 
@@ -91,9 +91,9 @@ def _state(service: Service, dataset_ids: list[str]) -> list[Message]:
     """Return the events that say where datasets stand; nothing of those never asked for."""
     messages = []
     for dataset_id in dataset_ids:
-        view = looking.find(service, dataset_id)
+        view = dataset_states.find(service, dataset_id)
         if view is not None:
-            messages += [_as_message(event) for event in looking.state_events(service, view)]
+            messages += [_as_message(event) for event in dataset_states.state_events(service, view)]
     return messages
 
 

@@ -35,6 +35,7 @@ def test_show_says_everything(service: UpProcess) -> None:
         "name": "max_bad_share",
         "value": 0.01,
         "given": False,
+        "changed": False,
         "default": 0.01,
     }
     made = found["provenance"]

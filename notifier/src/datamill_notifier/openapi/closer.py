@@ -8,6 +8,7 @@ from datamill_notifier.openapi.schemas import (
     DATASET_ID,
     STATE_OF_DATASET,
     SUMMARY,
+    USE,
     amount,
     count,
     flag,
@@ -27,13 +28,6 @@ _SAVING: dict[str, Document] = {
     "saved_bytes": count("What clients had in their caches."),
 }
 
-_USE: dict[str, Document] = {
-    "downloads": count(),
-    "downloaded_bytes": count(),
-    "used_at": maybe(time("When it was asked for or fetched last.")),
-    "pinned_at": maybe(time()),
-}
-
 _UNDER_WAY = record(
     "A dataset that is built or waits.",
     **SUMMARY,
@@ -44,9 +38,7 @@ _UNDER_WAY = record(
     secs_left=maybe(amount()),
     started_at=maybe(time()),
 )
-_ENDED = record(
-    "A dataset that is ready, or failed.", {"reason": text(), "message": text()}, **SUMMARY
-)
+_FAILED = record("A dataset that failed.", **SUMMARY, reason=text(), message=text())
 
 _BUILDER = record(
     name=text(),
@@ -115,9 +107,9 @@ CLOSER: dict[str, Document] = {
     "Details": record(
         "Everything about one dataset.",
         **{name: schema for name, schema in STATE_OF_DATASET.items() if name != "near"},
-        **_USE,
+        **USE,
         options=maybe(
-            many({"type": "object"}, "`name`, `value`, `given`, and `default` if known.")
+            many({"type": "object"}, "`name`, `value`, `given`, `changed`, and `default` if known.")
         ),
         provenance=maybe({"type": "object"}),
         splits=many({"type": "object"}),
@@ -128,14 +120,14 @@ CLOSER: dict[str, Document] = {
         python=text("What gets it in a training script."),
     ),
     "Overview": record(
-        "The service at a glance.",
+        "The service as a whole.",
         time=time(),
         broker_connected=flag(),
         trouble=maybe(text("What is wrong with a disk.")),
         building=many(_UNDER_WAY),
         queued=many(_UNDER_WAY),
-        ready=many(_ENDED, "The latest."),
-        failed=many(_ENDED, "The latest."),
+        ready=many(ref("Summary"), "The latest."),
+        failed=many(_FAILED, "The latest."),
         builders=many(_BUILDER),
         requests=count(),
         datasets_ready=count(),

@@ -13,8 +13,12 @@ OPERATIONS = (
         "GET",
         "/overview",
         "overview",
-        "The service at a glance: what is built, what waits and why, what came of it, who works.",
-        {200: Answer("As of now.", json_of(ref("Overview")), _AS_OF_NOW)},
+        "The service as a whole: what is built, what waits and why, what came of it, who works.",
+        {
+            200: Answer(
+                "As of now; totals may be some seconds old.", json_of(ref("Overview")), _AS_OF_NOW
+            )
+        },
     ),
     Operation(
         "GET",
