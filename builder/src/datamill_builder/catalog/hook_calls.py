@@ -93,6 +93,15 @@ def put_off(change: Transaction, call: HookCall, error: str, pause_secs: float) 
     )
 
 
+def hand_back(change: Transaction, call: HookCall, error: str) -> None:
+    """Have a call made again at once, as the same attempt: it was not made."""
+    change.connection.execute(
+        update(hook_calls)
+        .where(_of_attempt(call.seq, call.attempts))
+        .values(error=error, attempts=call.attempts - 1, due_at=time.time())
+    )
+
+
 def call_again(change: Transaction, seqs: Collection[int]) -> int:
     """Make calls due now: those that wait, and, from their first attempt on, those given up.
 

@@ -119,6 +119,8 @@ class HookCaller(threading.Thread):
         pause = _pause_secs(call, outcome)
         if outcome.done:
             hook_calls.called(change, call)
+        elif outcome.broken_off:
+            hook_calls.hand_back(change, call, outcome.says)
         elif pause is None:
             hook_calls.give_up(change, call, outcome.says)
         else:
@@ -129,6 +131,8 @@ class HookCaller(threading.Thread):
         about = {DATASET_ID: call.dataset_id}
         if outcome.done:
             log.info("%s: %s after %.2f s", told, outcome.says, secs, extra=about)
+        elif outcome.broken_off:
+            log.info("%s: %s; it is made again", told, outcome.says, extra=about)
         elif _pause_secs(call, outcome) is None:
             log.error("%s: %s; given up", told, outcome.says, extra=about)
         else:

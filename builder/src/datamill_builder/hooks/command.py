@@ -16,7 +16,7 @@ from typing import Any
 
 from datamill.hook_settings import HookSettings
 from datamill.logs import DATASET_ID
-from datamill_builder.hooks.message import Message, Outcome
+from datamill_builder.hooks.message import STOPPED, Message, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class Command:
 
     def tell(self, message: Message) -> Outcome:
         """Run the command; exit code 0 says that it is done."""
+        if self._stopped:
+            return STOPPED
         try:
             with tempfile.TemporaryFile() as told:
                 # A file, not a pipe: who reads nothing must not hold up who writes.
@@ -105,7 +107,7 @@ class Command:
     def _outcome(self, code: int, in_time: bool, said: str) -> Outcome:
         last_words = f": {said[-_SHOWN_CHARACTERS:]}" if said else ""
         if self._stopped and code != 0:
-            return Outcome(False, "the builder was stopped meanwhile")
+            return STOPPED
         if not in_time:
             return Outcome(False, f"killed after {self._timeout_secs:g} s{last_words}")
         if code < 0:

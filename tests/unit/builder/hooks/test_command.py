@@ -151,4 +151,6 @@ def test_it_can_be_stopped_from_another_thread(tmp_path: Path) -> None:
     stopping.join()
     assert time.monotonic() - started < 10
     assert (outcome.done, outcome.says) == (False, "the builder was stopped meanwhile")
+    assert outcome.broken_off
+    assert hook.tell(MESSAGE).broken_off, "it was stopped before"
     hook.stop()  # once more: the number of its group may be another's by now

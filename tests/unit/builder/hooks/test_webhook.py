@@ -156,7 +156,9 @@ def test_it_can_be_stopped_from_another_thread(server: HookServer, over: threadi
     started = time.monotonic()
     outcome = hook.tell(trial())
     stopping.join()
-    assert outcome.says == "the builder was stopped meanwhile"
+    assert (outcome.says, outcome.broken_off) == ("the builder was stopped meanwhile", True)
+    assert hook.tell(trial()).broken_off, "it was stopped before"
+    assert len(server.told) == 1
     assert time.monotonic() - started < 5
 
 
