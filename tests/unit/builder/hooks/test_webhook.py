@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import ssl
 import threading
 import time
@@ -133,6 +134,35 @@ def test_the_time_limit_is_for_all_of_it(
     assert time.monotonic() - started < 3
     if how != "drips a body":  # of which the beginning is enough
         assert outcome.says == "no answer within 0.5 s"
+
+
+def test_the_time_limit_is_for_looking_up_the_name_too(
+    server: HookServer, over: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+    looked_up = threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        over.wait(10)
+        looked_up.set()
+        return look_up(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    started = time.monotonic()
+    outcome = webhook(server.url, timeout_secs=0.5).tell(trial())
+    assert time.monotonic() - started < 3
+    assert (outcome.done, outcome.says) == (False, "no answer within 0.5 s")
+    over.set()
+    assert looked_up.wait(10)
+    _ended("hook call")
+    assert server.told == [], "who comes late sends nothing: another builder may tell it by now"
+
+
+def _ended(name: str) -> None:
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_a_connection_that_is_cut(server: HookServer) -> None:
