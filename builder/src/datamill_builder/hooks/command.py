@@ -30,6 +30,9 @@ _NOT_FOR_IT = (
 )
 """What holds passwords, or secrets of other hooks."""
 
+_MOST_IN_VARIABLE_BYTES = 32_000
+"""What is longer is on standard input alone: Linux takes 128 KiB (MAX_ARG_STRLEN), others less."""
+
 _TAIL_BYTES = 4096
 _SHOWN_CHARACTERS = 200
 _LOOK_SECS = 0.1
@@ -148,18 +151,21 @@ class _Tail:
         self._selector.close()
 
 
-def _environment(message: Message) -> dict[str, str]:
-    inherited = {name: text for name, text in os.environ.items() if name not in _NOT_FOR_IT}
+def _environment(message: Message) -> dict[str, str | bytes]:
+    inherited: dict[str, str | bytes] = {
+        name: text for name, text in os.environ.items() if name not in _NOT_FOR_IT
+    }
     document = message.document
     event = document.pop("event")
-    fields = {f"{_PREFIX}_{name.upper()}": _text(value) for name, value in document.items()}
-    return inherited | {_PREFIX: event, f"{_PREFIX}_ATTEMPT": str(message.attempt)} | fields
+    fields = {f"{_PREFIX}_{name.upper()}": _bytes(value) for name, value in document.items()}
+    short = {name: text for name, text in fields.items() if len(text) <= _MOST_IN_VARIABLE_BYTES}
+    return inherited | {_PREFIX: event, f"{_PREFIX}_ATTEMPT": str(message.attempt)} | short
 
 
-def _text(value: Any) -> str:
-    """Return a field as a variable holds it: texts as they are, all else as JSON."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.replace("\0", "\\0")
+def _bytes(value: Any) -> bytes:
+    """Return a field as a variable holds it, in UTF-8: texts as they are, all else as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.replace("\0", "\\0").encode("utf-8", "replace")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
