@@ -153,7 +153,7 @@ class EventStream(threading.Thread):
         try:
             event = decode_event(body)
         except DecodeError as error:
-            log.debug("%s: %s", self._address, error)
+            log.warning("%s: an event was left out: it %s", self._address, error)
             return
         self._sink.offer(event.routing_key, event)
 
