@@ -209,6 +209,17 @@ def test_what_is_no_event_is_left_out(
     assert json.loads(event["data"])["shards_done"] == 7
 
 
+def test_a_stream_of_a_thousand_datasets(
+    notifier: NotifierProcess, publish: Callable[..., None]
+) -> None:
+    ids = [f"{number:064x}" for number in range(1, 1002)]
+    query = "&".join(f"dataset={each}" for each in ids)
+    with stream(notifier, f"?{query.rpartition('&')[0]}") as events:
+        publish(progress(ids[999], 7))
+        assert json.loads(next(events)["data"])["shards_done"] == 7
+    assert notifier.ask(f"/events?{query}").status == 400
+
+
 @pytest.mark.parametrize(
     "query", ["?dataset=x", f"?dataset={'F' * 64}", "?dataset=", f"?dataset={'0' * 64}%0a"]
 )
