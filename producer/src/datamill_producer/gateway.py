@@ -8,7 +8,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +33,7 @@ MIN_PREFIX = 6
 
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 _ID_LENGTH = 64
+_SHOWN = 12
 
 Document = dict[str, Any]
 Parameters = Mapping[str, str | int | float | None]
@@ -69,15 +70,41 @@ class Gateway:
         return found
 
     def full_id(self, given: str) -> str:
-        """Return the dataset id that begins so. Raises `InvalidRequest` or `NothingFound`."""
+        """Return the dataset id that begins so; else the one whose content key does.
+
+        Of several for one content that is the one asked for first. Raises `InvalidRequest` or
+        `NothingFound`.
+        """
         if is_full_id(given):
             return given
-        ids = [d["dataset_id"] for d in self.datasets() if d["dataset_id"].startswith(given)]
-        if not ids:
-            raise NothingFound(f"no dataset id begins with {given}; `datamill list` shows them")
-        if len(ids) > 1:
-            raise InvalidRequest(f"{given} begins {len(ids)} dataset ids: give more of it")
-        return str(ids[0])
+        found = self._ids(given)
+        if found["datasets"] or not found["contents"]:
+            return _only(given, {each["dataset_id"] for each in found["datasets"]})
+        key = _only(given, {each["content_key"] for each in found["contents"]})
+        (content,) = found["contents"]
+        if not content["dataset_ids"]:
+            raise NothingFound(
+                f"{key[:_SHOWN]} is a content key that no dataset id stands for any more: `pin`, "
+                "`unpin` and `evict` take it"
+            )
+        return str(content["dataset_ids"][0])
+
+    def full_id_or_content(self, given: str) -> str:
+        """Return the dataset id, or else the content key, that begins so.
+
+        Raises `InvalidRequest` or `NothingFound`.
+        """
+        if is_full_id(given):
+            return given
+        found = self._ids(given)
+        ids = {each["dataset_id"] for each in found["datasets"]}
+        known = {each["content_key"] for each in found["datasets"]}
+        others = {each["content_key"] for each in found["contents"]} - known
+        return _only(given, ids | others)
+
+    def _ids(self, prefix: str) -> Document:
+        found: Document = self._call("GET", f"/ids/{prefix}")
+        return found
 
     def compare(self, one: object, other: object) -> Document:
         """Return what differs between two dataset ids or requests (as documents)."""
@@ -175,6 +202,15 @@ def is_full_id(given: str) -> bool:
             f"{given!r} is no dataset id: 64 hex digits, or at least the first {MIN_PREFIX}"
         )
     return len(given) == _ID_LENGTH
+
+
+def _only(given: str, found: Collection[str]) -> str:
+    if not found:
+        raise NothingFound(f"no dataset id begins with {given}; `datamill list` shows them")
+    if len(found) > 1:
+        raise InvalidRequest(f"{given} begins {len(found)} ids: give more of it")
+    (one,) = found
+    return one
 
 
 def full_ids(service: Service, given: Iterable[str]) -> list[str]:

@@ -126,9 +126,10 @@ def test_not_ready_is_an_answer(played: Played, gateway: Gateway) -> None:
 
 def test_prefixes(played: Played, gateway: Gateway) -> None:
     ids = ["abcdef" + "0" * 58, "abcdef" + "1" * 58, "fedcba" + "0" * 58]
-    played.answer = lambda *_: (200, [{"dataset_id": one} for one in ids])
+    played.answer = played_ids({ids[0]: "c" * 64, ids[1]: None, ids[2]: "d" * 64})
     assert gateway.full_id("fedcba") == ids[2]
     assert gateway.full_id("abcdef1") == ids[1]
+    assert played.asked[0] == ("GET", "/ids/fedcba", {}), "the server looks, however many there are"
     with pytest.raises(InvalidRequest, match="begins 2"):
         gateway.full_id("abcdef")
     with pytest.raises(NothingFound, match="datamill list"):
@@ -136,6 +137,45 @@ def test_prefixes(played: Played, gateway: Gateway) -> None:
     for text in ("abcde", "", "ABCDEF", "xyzxyz", "0" * 65):
         with pytest.raises(InvalidRequest):
             gateway.full_id(text)
+
+
+def played_ids(ids: dict[str, str | None], *orphans: str) -> Answer:
+    """Answer as a catalog of these dataset ids, with their content keys, does."""
+    keys = {*orphans, *(key for key in ids.values() if key)}
+
+    def answer(path: str, _parameters: dict[str, str], _token: str) -> tuple[int, Any]:
+        prefix = path.removeprefix("/ids/")
+        names = [each for each in ids if each.startswith(prefix)]
+        contents = [key for key in sorted(keys) if key.startswith(prefix)]
+        return 200, {
+            "datasets": [{"dataset_id": one, "content_key": ids[one]} for one in names],
+            "contents": [
+                {"content_key": key, "dataset_ids": [one for one in ids if ids[one] == key]}
+                for key in contents
+            ],
+        }
+
+    return answer
+
+
+def test_content_keys_that_are_shown_can_be_given(played: Played, gateway: Gateway) -> None:
+    one, two, three = "1" * 64, "2" * 64, "3" * 64
+    key, shared, orphan = "aaaaaa" + "0" * 58, "bbbbbb" + "0" * 58, "cccccc" + "0" * 58
+    played.answer = played_ids({one: key, two: shared, three: shared}, orphan)
+    for find in (gateway.full_id, gateway.full_id_or_content):
+        assert find("111111") == one
+        with pytest.raises(NothingFound):
+            find("abcabc")
+    assert gateway.full_id("aaaaaa") == one
+    assert gateway.full_id("bbbbbb") == two, "the first that was asked for"
+    with pytest.raises(NothingFound, match="`unpin`"):
+        gateway.full_id("cccccc")
+    assert gateway.full_id_or_content("aaaaaa") == key
+    assert gateway.full_id_or_content("bbbbbb") == shared
+    assert gateway.full_id_or_content("cccccc") == orphan
+    same = "aaaaaa" + "1" * 58
+    played.answer = played_ids({same: key})
+    assert gateway.full_id_or_content("aaaaaa") == same, "an id and its own content are one thing"
 
 
 def test_full_ids_need_no_server() -> None:

@@ -34,8 +34,9 @@ def pin(ids: tuple[str, ...], as_json: bool) -> None:
 def unpin(ids: tuple[str, ...], as_json: bool) -> None:
     """Let the datasets ID be evicted again.
 
-    A content key may stand for a dataset whose raw data is another by now: `datamill gc
-    --dry-run` shows what is pinned. Needs the admin token.
+    What was pinned stays pinned when its raw data changes, and no dataset id stands for it any
+    more: then ID is its content key. `datamill gc --dry-run` shows what is pinned, by the ids that
+    this takes. Needs the admin token.
 
     \b
     Example:
