@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import click
 
+from datamill_producer.completing import complete_dataset_id
 from datamill_producer.each_dataset import do_to_each
 from datamill_producer.gateway import Document
 
-_ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
+_ids = click.argument(
+    "ids", nargs=-1, required=True, metavar="ID...", shell_complete=complete_dataset_id
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
