@@ -208,6 +208,13 @@ def test_each_request_is_selected_once_in_order(played: Played, gateway: Gateway
     assert parameters == {"since": "5.0", "dataset_name": "toy", "failed": "1"}
 
 
+def test_one_message_id_for_two_datasets_is_two_requests(played: Played, gateway: Gateway) -> None:
+    entries = [entry(1, dataset=1), entry(1, dataset=2) | {"accepted_at": "2026-02-01T00:00:00Z"}]
+    played.answer = lambda *_: (200, entries)
+    found = selected(gateway, Selection())
+    assert [request.dataset_config["n"] for request in found] == [1, 2]
+
+
 def test_every_id_is_asked_for(played: Played, gateway: Gateway) -> None:
     played.answer = lambda path, parameters, token: (
         200,
