@@ -34,6 +34,7 @@ MIN_PREFIX = 6
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 _ID_LENGTH = 64
 _SHOWN = 12
+_REDIRECTS = range(300, 400)
 
 Document = dict[str, Any]
 Parameters = Mapping[str, str | int | float | None]
@@ -50,6 +51,7 @@ class Gateway:
         self.url = service.http_url
         self._token = service.admin_token
         self._timeout_secs = timeout_secs
+        self._opener = urllib.request.build_opener(_NoRedirects())
 
     def dataset(self, dataset_id: str) -> Document:
         """Return the state of a dataset; raise `NothingFound` for one nobody asked for."""
@@ -182,12 +184,11 @@ class Gateway:
             data = json.dumps(body).encode()
         call = urllib.request.Request(f"{self.url}{path}{query}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(
-                call, timeout=timeout_secs or self._timeout_secs
-            ) as response:
+            with self._opener.open(call, timeout=timeout_secs or self._timeout_secs) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
+                _check_not_moved(call.full_url, error)
                 raise _refusal(self.url, error.code, error.read()) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ServiceUnavailable(
@@ -217,6 +218,29 @@ def full_ids(service: Service, given: Iterable[str]) -> list[str]:
     """Return dataset ids in full, each once; the notifier is asked only where one is not."""
     found = [one if is_full_id(one) else Gateway(service).full_id(one) for one in given]
     return list(dict.fromkeys(found))
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows none: urllib would send the admin token on to whatever server is named."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
+        return None
+
+
+def _check_not_moved(asked: str, error: urllib.error.HTTPError) -> None:
+    if error.code in _REDIRECTS:
+        there = urllib.parse.urljoin(asked, error.headers.get("Location", ""))
+        raise ServiceUnavailable(
+            f"{_server(asked)} sends requests on to {_server(there)}: set DATAMILL_URL to the "
+            "address where the notifier is"
+        ) from error
+
+
+def _server(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class _Unready(ServiceUnavailable):

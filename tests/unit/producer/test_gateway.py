@@ -32,6 +32,7 @@ class Played:
 
     def __init__(self) -> None:
         self.answer: Answer = lambda path, parameters, token: (200, {})
+        self.location: str | None = None
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         played = self
 
@@ -45,6 +46,8 @@ class Played:
                 body = document if isinstance(document, bytes) else json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                if played.location:
+                    self.send_header("Location", played.location)
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -116,6 +119,23 @@ def test_the_token_goes_along(played: Played, gateway: Gateway) -> None:
     played.answer = lambda path, parameters, token: (200, {"token": token})
     assert gateway.cancel("0" * 64) == {"token": "Bearer t0ken"}
     assert played.asked == [("POST", f"/admin/datasets/{'0' * 64}/cancel", {})]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_token_goes_to_nobody_else(played: Played, gateway: Gateway, status: int) -> None:
+    elsewhere = Played()
+    try:
+        elsewhere.answer = lambda path, parameters, token: (200, {"token": token})
+        played.location = f"{elsewhere.url}/datasets?secret=1"
+        played.answer = lambda *_: (status, {})
+        for ask in (gateway.datasets, lambda: gateway.cancel("0" * 64)):
+            with pytest.raises(ServiceUnavailable) as caught:
+                ask()
+            said = f"{played.url} sends requests on to {elsewhere.url}: set DATAMILL_URL to the "
+            assert str(caught.value) == said + "address where the notifier is"
+        assert elsewhere.asked == []
+    finally:
+        elsewhere.stop()
 
 
 def test_not_ready_is_an_answer(played: Played, gateway: Gateway) -> None:
