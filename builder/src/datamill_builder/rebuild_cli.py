@@ -8,12 +8,13 @@ import random
 import click
 
 from datamill import exits
+from datamill_builder.id_completion import complete_dataset_id
 
 _SEEDS = 2**31
 
 
 @click.command()
-@click.argument("dataset_id", metavar="ID")
+@click.argument("dataset_id", metavar="ID", shell_complete=complete_dataset_id)
 @click.option(
     "--check", is_flag=True, required=True, help="Only compare; nothing of the dataset is changed."
 )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from datamill import exits
+from datamill_builder.id_completion import complete_dataset_id
 
 if TYPE_CHECKING:
     from datamill_builder.inspection.verifying import Finding
 
 
 @click.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=complete_dataset_id)
 @click.option("--dry-run", is_flag=True, help="Only say what is damaged; set nothing aside.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.pass_context

@@ -13,6 +13,7 @@ from datamill_notifier import (
     dataset_routes,
     event_routes,
     health_routes,
+    id_routes,
     keeping_routes,
     metrics_routes,
     openapi_routes,
@@ -46,6 +47,7 @@ def application(service: Service) -> web.Application:
     app[NEAR] = Near(service.catalog)
     app.add_routes(dataset_routes.routes)  # /datasets…
     app.add_routes(dataset_details_routes.routes)  # …/details
+    app.add_routes(id_routes.routes)  # /ids/…
     app.add_routes(request_routes.routes)  # POST /requests
     app.add_routes(compare_routes.routes)  # /compare, /near
     app.add_routes(event_routes.routes)  # /events

@@ -9,6 +9,7 @@ they are remembered.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 
@@ -42,6 +43,8 @@ _STREAM_HEADERS = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # nginx would hold events back
 }
+
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 routes = web.RouteTableDef()
 
@@ -180,8 +183,9 @@ async def _next_frame(subscription: Subscription, ends_at: float) -> bytes | Non
 
 
 def _framed(message: Message) -> bytes:
-    # A line break inside a field would end it.
-    data = "".join(f"data: {line}\n" for line in message.body.splitlines())
+    # A line break inside a field would end it. What Python takes for one besides (U+2028 and
+    # others) is text, and may stand in a JSON string.
+    data = "".join(f"data: {line}\n" for line in _LINE_BREAK.split(message.body))
     identity = f"id: {_printable(message.id)}\n" if message.id else ""
     return f"{identity}event: {message.event}\n{data}\n".encode()
 

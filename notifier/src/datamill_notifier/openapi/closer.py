@@ -119,6 +119,16 @@ CLOSER: dict[str, Document] = {
         links={"type": "object"},
         python=text("What gets it in a training script."),
     ),
+    "Ids": record(
+        datasets=many(record(dataset_id=DATASET_ID, content_key=maybe(text()))),
+        contents=many(
+            record(
+                "What is built or was; no dataset id stands for it where raw data changed.",
+                content_key=text(),
+                dataset_ids=many(DATASET_ID),
+            )
+        ),
+    ),
     "Overview": record(
         "The service as a whole.",
         time=time(),
