@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, literal, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+)
 
 from datamill.events import Accepted, Evicted, Failed, Planned, Ready, Reason
 from datamill_builder.catalog import lifecycle
@@ -34,6 +45,10 @@ class PublicState(StrEnum):
     EVICTED = "evicted"
     """It was removed to make room; asking again builds it again."""
 
+
+_WHOLE = tuple(builds.c)
+_LISTED = tuple(column for column in _WHOLE if column is not builds.c.recipe)
+"""A recipe holds a lock file, of tens of kilobytes."""
 
 _MAX_WAITING_READ = 1000
 _MAX_WAITING_NAMED = 20
@@ -168,7 +183,7 @@ class Numbers:
 def dataset_view(connection: Connection, dataset_id: str) -> DatasetView | None:
     """Return one dataset id; None where it was never asked for."""
     rows = connection.execute(_with_states().where(datasets.c.dataset_id == dataset_id)).all()
-    return _views(connection, rows)[0] if rows else None
+    return _views(connection, rows, _WHOLE)[0] if rows else None
 
 
 def dataset_views(
@@ -177,20 +192,20 @@ def dataset_views(
     dataset_name: str | None = None,
     limit: int = 100,
 ) -> list[DatasetView]:
-    """Return dataset ids, newest first."""
+    """Return dataset ids, newest first; their builds without recipes, as in all lists."""
     query = _with_states()
     if state is not None:
         query = query.where(public_state == state.value)
     if dataset_name is not None:
         query = query.where(datasets.c.dataset_name == dataset_name)
     query = query.order_by(datasets.c.created_at.desc(), datasets.c.dataset_id).limit(limit)
-    return _views(connection, connection.execute(query).all())
+    return _views(connection, connection.execute(query).all(), _LISTED)
 
 
 def views_of(connection: Connection, dataset_ids: Sequence[str]) -> list[DatasetView]:
     """Return dataset ids in the order in which they are given; unknown ones are left out."""
     rows = connection.execute(_with_states().where(datasets.c.dataset_id.in_(dataset_ids))).all()
-    by_id = {view.dataset_id: view for view in _views(connection, rows)}
+    by_id = {view.dataset_id: view for view in _views(connection, rows, _LISTED)}
     return [by_id[dataset_id] for dataset_id in dataset_ids if dataset_id in by_id]
 
 
@@ -289,12 +304,12 @@ def _with_states() -> Select[Any]:
     )
 
 
-def _views(connection: Connection, found: Sequence[Row[Any]]) -> list[DatasetView]:
+def _views(
+    connection: Connection, found: Sequence[Row[Any]], of_build: Sequence[Column[Any]]
+) -> list[DatasetView]:
     keys = {row.content_key for row in found if row.content_key}
-    by_key = {
-        row.content_key: row
-        for row in connection.execute(select(builds).where(builds.c.content_key.in_(keys)))
-    }
+    of_these = select(*of_build).where(builds.c.content_key.in_(keys))
+    by_key = {row.content_key: row for row in connection.execute(of_these)}
     done = _done(connection, keys)
     asked = _asked(connection, [row.dataset_id for row in found])
     return [

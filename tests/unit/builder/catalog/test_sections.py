@@ -106,6 +106,20 @@ def test_what_was_asked_for_last_comes_first_and_lists_are_cut(
     assert counts(catalog)["finished"] == 4
 
 
+def test_lists_leave_recipes_in_the_catalog(catalog: Catalog, life: Life) -> None:
+    """A recipe holds a lock file: a list of a thousand would be tens of megabytes."""
+    dataset_id = life.ready(request(n=1), KEYS[0])
+    with catalog.read() as connection:
+        whole = views.dataset_view(connection, dataset_id)
+        (in_section,) = sections.section_views(connection, Section.FINISHED)
+        (in_list,) = views.dataset_views(connection)
+    assert whole is not None and whole.build is not None and whole.planned() is not None
+    for view in (in_section, in_list):
+        assert view.build is not None
+        assert set(whole.build._fields) - set(view.build._fields) == {"recipe"}
+        assert view.ready("http://x") == whole.ready("http://x")
+
+
 def test_the_filter_looks_at_name_version_state_options_and_id(
     catalog: Catalog, life: Life
 ) -> None:
