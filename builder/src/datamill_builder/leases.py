@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datamill_builder.catalog import Catalog, CatalogUnavailable, tasks
+from datamill_builder.catalog.named import task_named
 from datamill_builder.catalog.tasks import Claim, LeasedTask
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class Leases(threading.Thread):
             on_lost = self._held.get(claim)
         if on_lost is None:
             return  # it was finished between the look at what is held and the beat
-        log.warning("%s %s.%d was given to another owner", claim.kind, claim.subject, claim.index)
+        named = task_named(claim.kind, claim.subject)
+        log.warning("%s was given to another owner", claim, extra=named)
         on_lost()
 
     def stop(self) -> None:
