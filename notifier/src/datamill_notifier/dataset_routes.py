@@ -149,7 +149,7 @@ async def _shard(service: Service, dataset_id: str, index: int) -> Representatio
         return None
     if build.state == BuildState.READY and shard.archive_offset is not None:
         held = await service.archives.open(build)
-        return _of_shard(held, shard.archive_offset, shard)
+        return _of_shard(held, shard.archive_offset, shard, build.content_key)
     if shard.file is None:
         return None
     path = service.store.shard_path(build.content_key, shard.file)
@@ -170,9 +170,17 @@ def _dataset_id(request: web.Request) -> str:
     return dataset_id
 
 
-def _of_shard(held: HeldFile, offset: int, shard: Row[Any]) -> Representation:
+def _of_shard(
+    held: HeldFile, offset: int, shard: Row[Any], archived_of: str | None = None
+) -> Representation:
     return Representation(
-        held, offset, shard.bytes, shard.sha256, "application/octet-stream", REVALIDATE
+        held,
+        offset,
+        shard.bytes,
+        shard.sha256,
+        "application/octet-stream",
+        REVALIDATE,
+        shard_of=archived_of,
     )
 
 

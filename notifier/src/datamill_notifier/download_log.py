@@ -1,4 +1,4 @@
-"""Downloads go into the catalog, without a download ever waiting for the catalog."""
+"""Downloads go into the catalog, and what is read; nobody ever waits for the catalog for that."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ class LoggedDownload:
     row: downloads.Download | None = None
 
 
+@dataclass(frozen=True)
+class _Read:
+    """That shards of a build are read, and when."""
+
+    content_key: str
+    at: float = field(default_factory=time.time)
+
+
 class DownloadLog(threading.Thread):
     """Writes what it is told in one transaction, and what came meanwhile in the next.
 
@@ -39,7 +47,9 @@ class DownloadLog(threading.Thread):
         self._server = server
         self._open: dict[LoggedDownload, None] = {}
         """Those whose end could not be written."""
-        self._told: queue.SimpleQueue[LoggedDownload | None] = queue.SimpleQueue()
+        self._read_at: dict[str, float] = {}
+        """When builds were read, by content key, as long as that is not written."""
+        self._told: queue.SimpleQueue[LoggedDownload | _Read | None] = queue.SimpleQueue()
 
     def begin(self, download: LoggedDownload) -> None:
         """Tell that a download has begun."""
@@ -50,6 +60,10 @@ class DownloadLog(threading.Thread):
         download.sent_bytes = sent_bytes
         download.ended_at = time.time()
         self._told.put(download)
+
+    def read(self, content_key: str) -> None:
+        """Tell that shards of a build are read just now."""
+        self._told.put(_Read(content_key))
 
     def stop(self) -> None:
         """Write what was told so far, and end."""
@@ -63,10 +77,12 @@ class DownloadLog(threading.Thread):
             while not self._told.empty():
                 batch.append(self._told.get())
             stopping = None in batch
-            self._write(list(dict.fromkeys([*self._open, *(t for t in batch if t is not None)])))
+            self._read_at |= {t.content_key: t.at for t in batch if isinstance(t, _Read)}
+            told = [t for t in batch if isinstance(t, LoggedDownload)]
+            self._write(list(dict.fromkeys([*self._open, *told])))
 
     def _write(self, told: list[LoggedDownload]) -> None:
-        if not told:
+        if not told and not self._read_at:
             return
         try:
             with self._catalog.write() as change:
@@ -77,11 +93,13 @@ class DownloadLog(threading.Thread):
                     if d.ended_at is not None
                 ]
                 downloads.end(change, ended)
+                downloads.read(change, self._read_at)
         except CatalogUnavailable as error:
             log.warning("%d downloads were not logged: %s", len(told), error)
             self._open = {d: None for d in told if d.row is not None and d.ended_at is not None}
             return
         self._open.clear()
+        self._read_at.clear()
         for row, download in zip(rows, told, strict=True):
             download.row = row
 

@@ -53,6 +53,8 @@ class Representation:
     cache_control: str
     archive_of: str | None = None
     """The content key, where this is a whole archive: such downloads are logged."""
+    shard_of: str | None = None
+    """The content key, where this is a shard in an archive: that stays for who reads it."""
 
     @property
     def etag(self) -> str:
@@ -100,7 +102,7 @@ async def _send_bytes(
     response.content_length = part.length
     await response.prepare(request)
     if request.method != "HEAD" and part.length:
-        with transfers.begun(what.archive_of) as transfer:
+        with transfers.begun(what.archive_of, what.shard_of) as transfer:
             start = what.offset + part.start
             await _send_file(request, what.file, start, part.length, transfer, transfers.senders)
     return response

@@ -36,7 +36,7 @@ def make_room(
 ) -> Room:
     """Take away what can best be spared until the rest fits into the budget.
 
-    Never what is pinned, being fetched, or was made, asked for or fetched within the last
+    Never what is pinned, being fetched, or was made, asked for, fetched or read within the last
     `kept_secs`; what is being built is not looked at.
     """
     if budget_bytes is None:
