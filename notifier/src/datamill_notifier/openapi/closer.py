@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datamill_builder.catalog.holdings import Kind, Stays
+from datamill_notifier.dataset_details import PROVENANCE
 from datamill_notifier.openapi.operations import Document, ref
 from datamill_notifier.openapi.schemas import (
     CONFIG,
     DATASET_ID,
     STATE_OF_DATASET,
     SUMMARY,
+    USE,
     amount,
     count,
     flag,
@@ -27,13 +30,6 @@ _SAVING: dict[str, Document] = {
     "saved_bytes": count("What clients had in their caches."),
 }
 
-_USE: dict[str, Document] = {
-    "downloads": count(),
-    "downloaded_bytes": count(),
-    "used_at": maybe(time("When it was asked for or fetched last.")),
-    "pinned_at": maybe(time()),
-}
-
 _UNDER_WAY = record(
     "A dataset that is built or waits.",
     **SUMMARY,
@@ -44,9 +40,7 @@ _UNDER_WAY = record(
     secs_left=maybe(amount()),
     started_at=maybe(time()),
 )
-_ENDED = record(
-    "A dataset that is ready, or failed.", {"reason": text(), "message": text()}, **SUMMARY
-)
+_FAILED = record("A dataset that failed.", **SUMMARY, reason=text(), message=text())
 
 _BUILDER = record(
     name=text(),
@@ -58,19 +52,56 @@ _BUILDER = record(
     alive=flag(),
 )
 
-_HOLDING = record(
-    "Something in the store.",
-    content_key=text(),
-    dataset_ids=many(DATASET_ID),
-    dataset_name=text(),
-    what=text(),
-    archive=maybe(text()),
-    bytes=count(),
-    idle_secs=amount(),
-    build_secs=amount(),
-    score=amount("What goes first has the highest."),
-)
+_KIND = text(enum=[kind.value for kind in Kind])
+_HELD: dict[str, Document] = {
+    "content_key": text(),
+    "dataset_ids": many(DATASET_ID),
+    "dataset_name": text(),
+    "what": _KIND,
+    "archive": maybe(text()),
+    "bytes": count(),
+    "idle_secs": amount("Since it was made, asked for or fetched last."),
+    "build_secs": amount(),
+    "score": amount("What goes first has the highest."),
+}
+_WHY = text(enum=[why.value for why in Stays])
 _FILE = record("A file below the store's folder.", path=text(), bytes=count())
+
+_ANYTHING: Document = {"description": "Any JSON."}
+_OPTION = record(
+    "An option.",
+    {"default": {**_ANYTHING, "description": "Left out where it is not known."}},
+    name=text(),
+    value=_ANYTHING,
+    given=flag("Whether the request has it."),
+)
+_PROVENANCE = record(
+    "What it is made from.",
+    **{name: maybe(text()) for name in PROVENANCE},
+    interpreter=maybe(text()),
+    packages={"type": "object", "additionalProperties": text(), "description": "Versions."},
+)
+_SPLIT = record(split=text(), shards=count(), shards_done=count(), records=count(), bytes=count())
+_SKIPPED = record(
+    "Source items that were left out.",
+    count=count(),
+    items=many(record(key=text(), reason=text()), "The first of them."),
+)
+_TIMES = record(
+    asked_first_at=time(),
+    asked_last_at=time(),
+    build_started_at=maybe(time()),
+    build_ended_at=maybe(time()),
+    build_secs=maybe(amount()),
+    shard_secs=maybe(amount("Of workers, all shards together.")),
+)
+_LINKS = record(
+    "Addresses; those that lead nowhere yet are left out.",
+    {name: text(format="uri") for name in ("archive", "manifest", "preview")}
+    | {"shards": text("With `{index}` in it.")},
+    state=text(format="uri"),
+    events=text(format="uri"),
+)
 
 CLOSER: dict[str, Document] = {
     "Saving": record("What sharing saved.", **_SAVING),
@@ -115,16 +146,14 @@ CLOSER: dict[str, Document] = {
     "Details": record(
         "Everything about one dataset.",
         **{name: schema for name, schema in STATE_OF_DATASET.items() if name != "near"},
-        **_USE,
-        options=maybe(
-            many({"type": "object"}, "`name`, `value`, `given`, and `default` if known.")
-        ),
-        provenance=maybe({"type": "object"}),
-        splits=many({"type": "object"}),
-        skipped={"type": "object"},
-        aliases=many(DATASET_ID),
-        times={"type": "object"},
-        links={"type": "object"},
+        **USE,
+        options=maybe(many(_OPTION, "The resolved config.")),
+        provenance=maybe(_PROVENANCE),
+        splits=many(_SPLIT),
+        skipped=_SKIPPED,
+        aliases=many(DATASET_ID, "Other ids of the same content."),
+        times=_TIMES,
+        links=_LINKS,
         python=text("What gets it in a training script."),
     ),
     "Overview": record(
@@ -134,8 +163,8 @@ CLOSER: dict[str, Document] = {
         trouble=maybe(text("What is wrong with a disk.")),
         building=many(_UNDER_WAY),
         queued=many(_UNDER_WAY),
-        ready=many(_ENDED, "The latest."),
-        failed=many(_ENDED, "The latest."),
+        ready=many(ref("Summary"), "The latest."),
+        failed=many(_FAILED, "The latest."),
         builders=many(_BUILDER),
         requests=count(),
         datasets_ready=count(),
@@ -146,7 +175,7 @@ CLOSER: dict[str, Document] = {
         dataset_id=text(), content_key=text(), pinned=flag(), changed=flag("Whether it was not so.")
     ),
     "Gone": record(
-        dataset_id=text(), content_key=text(), what=text(), archive=maybe(text()), bytes=count()
+        dataset_id=text(), content_key=text(), what=_KIND, archive=maybe(text()), bytes=count()
     ),
     "Tidied": record(
         dry_run=flag(),
@@ -154,8 +183,8 @@ CLOSER: dict[str, Document] = {
         held_bytes=count(),
         left_bytes=count(),
         over_bytes=count("What is still too much."),
-        gone=many(_HOLDING),
-        stay=many({"type": "object"}, "As those that went, and `why`."),
+        gone=many(record("Something in the store.", **_HELD)),
+        stay=many(record("Something that stays.", **_HELD, why=_WHY)),
         strays=many(_FILE),
         quarantined=many(_FILE),
     ),

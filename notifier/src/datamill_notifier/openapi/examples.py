@@ -46,7 +46,7 @@ EVENT_STREAM = (
     ": still here\n\n"
     f"id: 90b1d2aa\nevent: ready\ndata: {_READY.model_dump_json()}\n\n"
 )
-SUMMARY = {
+_SUMMARY = {
     "dataset_id": _ID,
     **REQUEST,
     "state": "ready",
@@ -63,7 +63,13 @@ SUMMARY = {
     "created_at": _TIME,
     "ended_at": _TIME,
 }
-STATE = SUMMARY | {
+SUMMARY = _SUMMARY | {
+    "downloads": 2,
+    "downloaded_bytes": 1624691356,
+    "used_at": _TIME,
+    "pinned_at": None,
+}
+STATE = _SUMMARY | {
     "note": None,
     "waiting_clients": [],
     "progress": None,

@@ -89,6 +89,13 @@ SUMMARY: dict[str, Document] = {
     "ended_at": maybe(time("When it was ready, or failed.")),
 }
 
+USE: dict[str, Document] = {
+    "downloads": count("Of its archive."),
+    "downloaded_bytes": count(),
+    "used_at": maybe(time("When it was asked for or fetched last.")),
+    "pinned_at": maybe(time("Since when it is not to be evicted.")),
+}
+
 SHARD = record(
     "A shard that can be fetched.",
     index=count(),
@@ -112,7 +119,7 @@ STATE_OF_DATASET: dict[str, Document] = SUMMARY | {
 }
 
 OWN: dict[str, Document] = {
-    "Summary": record("A dataset in a list.", **SUMMARY),
+    "Summary": record("A dataset in a list.", **SUMMARY, **USE),
     "State": record("Everything about a dataset.", **STATE_OF_DATASET),
     "Taken": record(
         "A request that the broker has.",
