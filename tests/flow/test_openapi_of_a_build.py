@@ -21,7 +21,6 @@ def test_all_that_tells_of_it(
     client: Callable[[], PlainClient],
 ) -> None:
     gate = home / "gate"
-
     items = [f"item {number}" for number in range(200)]
     write_items(home / "raw", [*items, "bad one", f"gate {gate}"])
     notifier = NotifierProcess(home, broker_url).start()
