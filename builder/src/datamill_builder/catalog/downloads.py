@@ -36,8 +36,8 @@ def begin(change: Transaction, content_key: str, started_at: float, server: str)
     return Download(seq.scalar_one())
 
 
-def end(change: Transaction, ended: Iterable[tuple[Download, int, float]]) -> None:
-    """Write down (download, bytes that went out, when it ended)."""
+def end(change: Transaction, ended: Iterable[tuple[Download, int, float | None]]) -> None:
+    """Write down (download, bytes that went out, when it ended); None: it goes on."""
     for download, sent_bytes, ended_at in ended:
         change.connection.execute(
             update(downloads)
