@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.support.builder import BuilderProcess
 from tests.support.eventually import eventually
@@ -18,6 +20,13 @@ from tests.support.toy import write_items
 AS_JSON = {"DATAMILL_LOG_FORMAT": "json", "DATAMILL_LOG_LEVEL": "DEBUG"}
 SHOWN = 12
 """So much of an id or a content key stands in what a line says."""
+
+
+@pytest.fixture
+def notifier(home: Path, broker_url: str) -> Iterator[NotifierProcess]:
+    process = NotifierProcess(home, broker_url, **AS_JSON)
+    yield process.start()
+    assert process.stop() == 0
 
 
 def lines_of(log: str) -> list[dict[str, Any]]:
@@ -79,11 +88,10 @@ def test_each_line_about_a_build_names_it(
 
 def test_so_does_each_of_the_notifier(
     home: Path,
-    broker_url: str,
+    notifier: NotifierProcess,
     start_builder: Callable[..., BuilderProcess],
     client: Callable[[], PlainClient],
 ) -> None:
-    notifier = NotifierProcess(home, broker_url, **AS_JSON).start()
     start_builder(home, DATAMILL_PUBLIC_URL=notifier.url)
     trainer = client()
     dataset_id = trainer.ask("toy")
@@ -91,7 +99,6 @@ def test_so_does_each_of_the_notifier(
     os.utime(home / "store" / "archives" / ready["archive"], (1e9, 1e9))
     assert notifier.ask(f"/datasets/{ready['archive']}").status == 200
     assert notifier.admin(f"/admin/datasets/{dataset_id}/evict?force=1", "POST").status == 200
-    assert notifier.stop() == 0
 
     lines = lines_of(notifier.log())
     key = ready["content_key"]

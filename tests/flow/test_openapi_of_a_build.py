@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.support.builder import BuilderProcess
 from tests.support.eventually import eventually
@@ -14,16 +16,22 @@ from tests.support.openapi import check
 from tests.support.toy import write_items
 
 
+@pytest.fixture
+def notifier(home: Path, broker_url: str) -> Iterator[NotifierProcess]:
+    process = NotifierProcess(home, broker_url)
+    yield process.start()
+    assert process.stop() == 0
+
+
 def test_all_that_tells_of_it(
     home: Path,
-    broker_url: str,
+    notifier: NotifierProcess,
     start_builder: Callable[..., BuilderProcess],
     client: Callable[[], PlainClient],
 ) -> None:
     gate = home / "gate"
     items = [f"item {number}" for number in range(200)]
     write_items(home / "raw", [*items, "bad one", f"gate {gate}"])
-    notifier = NotifierProcess(home, broker_url).start()
     start_builder(home, DATAMILL_PUBLIC_URL=notifier.url)
     trainer = client()
     asked = {"dataset_name": "toy", "handler_version": "1.0.0", "dataset_config": {}}
@@ -61,4 +69,3 @@ def test_all_that_tells_of_it(
         answer = notifier.admin(path.format(dataset_id=dataset_id), "POST")
         assert answer.status == 200
         check(answer, "POST", path)
-    assert notifier.stop() == 0

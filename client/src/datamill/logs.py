@@ -3,7 +3,8 @@
 A line names the dataset that it is about. Who works for one says so once, `with About(id)`: then
 every line does that is written inside, by whomever; or for one line, with
 `extra={"dataset_id": id}`. What is done for all ids that mean one content names the first that was
-asked for, and the content key. Where the work belongs to a trace, lines name that too.
+asked for (one whose request belongs to a trace before others), and the content key. Where the work
+belongs to a trace, lines name that too.
 """
 
 from __future__ import annotations
