@@ -25,4 +25,5 @@ def log_lines(tmp_path: Path) -> Iterator[LogLines]:
     written = io.StringIO()
     logs.configure(Settings(home=tmp_path, log_format="json"), "builder", written)
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    root.handlers[:], root.level = handlers, level
+    root.handlers[:] = handlers
+    root.setLevel(level)  # not by the attribute: loggers remember what is enabled
