@@ -200,17 +200,17 @@ def test_other_raw_data_cannot_be_compared(built: Built, run: Callable[..., Resu
 def test_since_when_raw_data_is_another_is_said_where_it_is_known(
     built: Built, run: Callable[..., Result]
 ) -> None:
-    """As after somebody had a look at raw data, which notes its versions."""
+    """Whoever looks at raw data notes its version, and when it was first seen."""
     folder = built.home / "raw" / "clock"
     items = folder / "items.txt"
     before = items.read_text()
     items.write_text("other\n")
     catalog = built.catalog
     digest = raw_version(catalog, folder, "auto").digest
-    row = {"folder": str(folder), "version": digest, "files": 1, "bytes": 6}
     with catalog.write() as change:
-        seen = {"first_seen_at": 1_600_000_000.0, "last_seen_at": 1_600_000_000.0}
-        change.connection.execute(raw_versions.insert(), row | seen)
+        of_it = update(raw_versions).where(raw_versions.c.version == digest)
+        noted = change.connection.execute(of_it.values(first_seen_at=1_600_000_000.0))
+        assert noted.rowcount == 1
     catalog.close()
     try:
         result = run("rebuild", "--check", built.ids["drifting"])

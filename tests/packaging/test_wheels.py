@@ -165,7 +165,7 @@ def test_every_module_imports(
         f"import {distribution.package} as package\n"
         "found = pkgutil.walk_packages(package.__path__, package.__name__ + '.')\n"
         "names = [module.name for module in found]\n"
-        # Two programs; what has to derive from a class of TensorFlow's; what needs an extra.
+        # Two programs; what has to derive from a class of TensorFlow's; and of an extra.
         "left_out = ('__main__', 'launcher', 'tf_reader', 'tracing_sdk')\n"
         "names = [name for name in names if name.rsplit('.', 1)[-1] not in left_out]\n"
         "for name in names: importlib.import_module(name)\n"

@@ -26,6 +26,7 @@ from datamill_producer.up.descendants import descendants
 from tests.soak.asking import DATASETS
 from tests.soak.plan import PlannedFault
 from tests.soak.service import Part, Service
+from tests.support.invariants import files_below
 from tests.support.small_disk import SmallDisk
 from tests.support.toy import write_items
 
@@ -239,7 +240,7 @@ class Injector:
         return sorted((self._service.home / "store" / "archives").glob("*.zip"))
 
     def _flip_a_bit_in_a_shard(self, fault: PlannedFault) -> bool:
-        shards = sorted((self._service.home / "store" / "shards").glob("*/*.tfrecord"))
+        shards = files_below(self._service.home / "store" / "shards")
         return _flip_in_one_of(shards, fault.dice)
 
     def _flip_a_bit_in_an_archive(self, fault: PlannedFault) -> bool:

@@ -195,7 +195,7 @@ def prune_environments(keep: int, dry_run: bool, as_json: bool) -> None:
         datamill handlers prune --keep 1
     """
     from datamill_builder.handlers.pruning import prune
-    from datamill_builder.opened import open_catalog
+    from datamill_builder.server_files import open_catalog
 
     settings = _settings(())
     with open_catalog(settings) as catalog:
@@ -246,14 +246,14 @@ def _told(finding: Finding) -> str:
 @contextmanager
 def _environments(settings: Settings, store: Store) -> Iterator[Environments]:
     """Give the environments that a builder with these settings uses."""
-    from datamill_builder.opened import environments_in, open_catalog
+    from datamill_builder.server_files import environments_in, open_catalog
 
     with open_catalog(settings) as catalog:
         yield environments_in(settings, catalog, store)
 
 
 def _store(settings: Settings) -> Store:
-    from datamill_builder.opened import open_store
+    from datamill_builder.server_files import open_store
 
     return open_store(settings)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
 
     from datamill.hook_settings import HookSettings
     from datamill.settings import Settings
-    from datamill_builder.catalog import Catalog
 
 _STATES = ("pending", "done", "given_up")
 _HEADING = ("NAME", "KIND", "TARGET", "EVENTS", "DATASETS", "SIGNED", "PENDING", "GIVEN UP")
@@ -53,9 +50,10 @@ def list_hooks(as_json: bool) -> None:
     """
     from datamill.table import table
     from datamill_builder.catalog import hook_calls
+    from datamill_builder.server_files import open_catalog
 
     settings = _settings()
-    with _catalog(settings) as catalog, catalog.read() as connection:
+    with open_catalog(settings) as catalog, catalog.read() as connection:
         counts = hook_calls.counted(connection)
     documents = [_document(hook, counts) for hook in settings.hooks]
     if as_json:
@@ -116,9 +114,10 @@ def list_calls(hook: str | None, states: tuple[str, ...], limit: int, as_json: b
     from datamill.table import table
     from datamill_builder.catalog import hook_calls
     from datamill_builder.catalog.states import HookCallState
+    from datamill_builder.server_files import open_catalog
 
     wanted = [HookCallState(state) for state in states]
-    with _catalog(_settings()) as catalog, catalog.read() as connection:
+    with open_catalog(_settings()) as catalog, catalog.read() as connection:
         rows = hook_calls.listed(connection, wanted, hook, limit)
     documents = [_call(row) for row in rows]
     if as_json:
@@ -151,8 +150,9 @@ def retry(calls: tuple[int, ...], given_up: bool, hook: str | None, as_json: boo
     from datamill.errors import NothingFound
     from datamill_builder.catalog import hook_calls
     from datamill_builder.catalog.states import HookCallState
+    from datamill_builder.server_files import open_catalog
 
-    with _catalog(_settings()) as catalog, catalog.write() as change:
+    with open_catalog(_settings()) as catalog, catalog.write() as change:
         if given_up:
             states = [HookCallState.GIVEN_UP]
             rows = hook_calls.listed(change.connection, states, hook, _MOST)
@@ -167,17 +167,6 @@ def _settings() -> Settings:
     from datamill.settings import load_settings
 
     return load_settings()
-
-
-@contextmanager
-def _catalog(settings: Settings) -> Iterator[Catalog]:
-    from datamill_builder.catalog import Catalog
-
-    catalog = Catalog(settings.catalog_address)
-    try:
-        yield catalog
-    finally:
-        catalog.close()
 
 
 def _named(settings: Settings, names: tuple[str, ...]) -> list[HookSettings]:

@@ -48,8 +48,8 @@ def list_raw_data(name: str | None, as_json: bool) -> None:
     from datamill.errors import NothingFound
     from datamill.settings import load_settings
     from datamill.table import table
-    from datamill_builder.opened import open_catalog
     from datamill_builder.raw_folders import raw_datasets
+    from datamill_builder.server_files import open_catalog
 
     settings = load_settings()
     with open_catalog(settings) as catalog:
@@ -101,10 +101,10 @@ def add_raw_data(
     given = _config(config)
 
     from datamill.settings import load_settings
-    from datamill_builder.opened import environments_in, open_catalog, open_store
     from datamill_builder.raw import raw_version
     from datamill_builder.raw_adding import carry_out, folder_after, plan_addition
     from datamill_builder.raw_trial import environment_for, list_raw
+    from datamill_builder.server_files import environments_in, open_catalog, open_store
 
     settings, folder, handler = load_settings(), folder.absolute(), handler or name
     addition = plan_addition(settings, folder, name, handler)
@@ -147,9 +147,9 @@ def refresh_raw_data(name: str, as_json: bool) -> None:
         datamill raw refresh duts
     """
     from datamill.settings import load_settings
-    from datamill_builder.opened import open_catalog
     from datamill_builder.raw_folders import raw_dataset
     from datamill_builder.raw_refresh import refresh
+    from datamill_builder.server_files import open_catalog
 
     settings = load_settings()
     with open_catalog(settings) as catalog:

@@ -8,12 +8,13 @@ import random
 import click
 
 from datamill import exits
+from datamill_builder.id_completion import complete_dataset_id
 
 _SEEDS = 2**31
 
 
 @click.command()
-@click.argument("dataset_id", metavar="ID")
+@click.argument("dataset_id", metavar="ID", shell_complete=complete_dataset_id)
 @click.option(
     "--check", is_flag=True, required=True, help="Only compare; nothing of the dataset is changed."
 )
@@ -46,8 +47,9 @@ def rebuild(
         datamill rebuild --check 5a57948d --shards 5
     """
     from datamill.settings import load_settings
+    from datamill_builder.content_keys import content_keys
     from datamill_builder.inspection.rebuilding import Rebuild
-    from datamill_builder.on_server import catalog_and_store, content_keys
+    from datamill_builder.server_files import catalog_and_store
 
     assert check
     settings = load_settings()

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from datamill import exits
+from datamill_builder.id_completion import complete_dataset_id
 
 if TYPE_CHECKING:
     from datamill_builder.inspection.verifying import Finding
 
 
 @click.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, metavar="[ID]...", shell_complete=complete_dataset_id)
 @click.option("--dry-run", is_flag=True, help="Only say what is damaged; set nothing aside.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.pass_context
@@ -37,9 +38,10 @@ def verify(ctx: click.Context, ids: tuple[str, ...], dry_run: bool, as_json: boo
     from datamill.errors import NothingFound
     from datamill.settings import load_settings
     from datamill.table import size
+    from datamill_builder.content_keys import content_keys
     from datamill_builder.inspection.verdict import Verdict
     from datamill_builder.inspection.verifying import to_verify, verify
-    from datamill_builder.on_server import catalog_and_store, content_keys
+    from datamill_builder.server_files import catalog_and_store
 
     # What is found is said below, once.
     logging.getLogger("datamill_builder").addHandler(logging.NullHandler())

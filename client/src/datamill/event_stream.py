@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import logging
+import os
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import urlencode
@@ -24,6 +26,8 @@ _SILENCE_SECS = 12.0
 _PAUSE_SECS = 0.5
 _BRIEF_SECS = 2.0
 """How long a stream lasts where somebody between holds back what has not ended."""
+_GATHER_SECS = 0.25
+"""So long those who want more are waited for, before a stream begins anew for them."""
 _NEVER = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 
@@ -31,8 +35,8 @@ class Sink(Protocol):
     """Who takes events."""
 
     @property
-    def pattern(self) -> str:
-        """The pattern of routing keys that it wants: of one dataset, or of all."""
+    def dataset_ids(self) -> frozenset[str] | None:
+        """The datasets whose events it wants; None: all. After `renew` it may want more."""
 
     @property
     def closed(self) -> bool:
@@ -46,7 +50,9 @@ class EventStream(threading.Thread):
     """Connects again as needed, and goes on after the last event that came.
 
     The first connection asks for nothing but the position from which on events count: so none is
-    missed from then on, however long it takes until the stream itself is there.
+    missed from then on, however long it takes until the stream itself is there. The same happens
+    again where more datasets are wanted: of those that were wanted before nothing is missed, and
+    of the new ones nothing comes that happened before.
     """
 
     def __init__(
@@ -58,13 +64,17 @@ class EventStream(threading.Thread):
     ) -> None:
         super().__init__(name="datamill events", daemon=True)
         self._address = f"{http_url}/events"
-        dataset_id = sink.pattern.rsplit(".", 1)[1]
-        self._query = {} if dataset_id in ("*", "#") else {"dataset": dataset_id}
         self._sink = sink
+        self._followed: frozenset[str] | None = frozenset()
+        """The datasets whose events count from the position on; None: all."""
         self._stopping = stopping
         self._patience_secs = patience_secs
         self._position: str | None = None
         self._brief = False
+        self._guard = threading.Lock()
+        self._line: socket.socket | None = None
+        """The connection that is read, for who wants to cut it."""
+        self._renewing = threading.Event()
         self.begun = threading.Event()
         """Set once events count, or never will: see `error`."""
         self.error: DatamillError | None = None
@@ -80,13 +90,38 @@ class EventStream(threading.Thread):
             self.begun.set()
         while not self._over():
             try:
+                self._gather()
+                if self._is_behind():
+                    self._catch_up()
                 self._read()
             except _NothingCame:
                 log.info("%s: events are held back on the way; asking for them", self._address)
                 self._brief = True
             except (OSError, http.client.HTTPException) as error:
                 log.debug("%s: %s", self._address, first_line(error))
-                self._stopping.wait(_PAUSE_SECS)
+                self._pause()
+
+    def renew(self) -> None:
+        """Let the sink have what it wants by now; from any thread."""
+        if self._is_behind() or self._over():
+            self._renewing.set()
+            with self._guard, suppress(OSError):
+                if self._line is not None:
+                    self._line.shutdown(socket.SHUT_RDWR)
+
+    def _is_behind(self) -> bool:
+        wanted, followed = self._sink.dataset_ids, self._followed
+        return wanted is not None and followed is not None and not wanted <= followed
+
+    def _gather(self) -> None:
+        """Let those come who want more, too, where one does."""
+        if self._renewing.is_set():
+            self._stopping.wait(_GATHER_SECS)
+            self._renewing.clear()
+
+    def _pause(self) -> None:
+        if not self._renewing.is_set():
+            self._stopping.wait(_PAUSE_SECS)
 
     def _over(self) -> bool:
         return self._stopping.is_set() or self._sink.closed
@@ -96,8 +131,7 @@ class EventStream(threading.Thread):
         deadline = time.monotonic() + self._patience_secs
         while True:
             try:
-                for _ in self._frames(0.0):
-                    continue  # the state: it was so before
+                self._catch_up()
                 return
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, urllib.error.HTTPError) and error.code in _NEVER:
@@ -108,20 +142,41 @@ class EventStream(threading.Thread):
                     raise ServiceUnavailable(f"{self._address} {said}") from error
             self._stopping.wait(_PAUSE_SECS)
 
+    def _catch_up(self) -> None:
+        """Go on to now; from here on the events of all that the sink wants by now count."""
+        wanted, before = self._sink.dataset_ids, self._followed
+        for body in self._frames(0.0, wanted):
+            self._offer(body, before)  # of the others it is what was before
+        self._followed = wanted
+
     def _read(self) -> None:
+        wanted = self._sink.dataset_ids
+        if wanted is not None and self._followed is not None:
+            self._followed &= wanted
+            if not self._followed:
+                return  # else it would be told of all
         began = time.monotonic()
-        with closing(self._frames(_BRIEF_SECS if self._brief else None)) as frames:
+        lasting_secs = _BRIEF_SECS if self._brief else None
+        with closing(self._frames(lasting_secs, self._followed, may_cut=True)) as frames:
             for body in frames:
                 if self._over():
                     return
-                if body:
-                    self._offer(body)
+                self._offer(body, self._followed)
+                if self._renewing.is_set():
+                    return
         if time.monotonic() - began < _PAUSE_SECS:
-            self._stopping.wait(_PAUSE_SECS)  # a server that ends streams at once
+            self._pause()  # a server that ends streams at once
 
-    def _frames(self, lasting_secs: float | None) -> Generator[bytes, None, None]:
+    def _frames(
+        self,
+        lasting_secs: float | None,
+        dataset_ids: frozenset[str] | None,
+        may_cut: bool = False,
+    ) -> Generator[bytes, None, None]:
         """Yield the data of each frame; of a frame without, and of a comment, nothing."""
-        query = {**self._query, **({} if lasting_secs is None else {"secs": f"{lasting_secs:g}"})}
+        query = [("dataset", each) for each in sorted(dataset_ids or ())]
+        if lasting_secs is not None:
+            query.append(("secs", f"{lasting_secs:g}"))
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self._position is not None:
             headers["Last-Event-ID"] = self._position
@@ -131,7 +186,10 @@ class EventStream(threading.Thread):
         patience_secs = _SILENCE_SECS + (lasting_secs or 0.0)
         frame = _Frame()
         try:
-            with urllib.request.urlopen(call, timeout=patience_secs) as response:
+            with (
+                urllib.request.urlopen(call, timeout=patience_secs) as response,
+                self._known(response if may_cut else None),
+            ):
                 for line in response:
                     came = True
                     if line.startswith(b":"):
@@ -149,13 +207,32 @@ class EventStream(threading.Thread):
                 raise
             raise _NothingCame from error
 
-    def _offer(self, body: bytes) -> None:
+    @contextmanager
+    def _known(self, response: http.client.HTTPResponse | None) -> Iterator[None]:
+        """Let `renew` cut a connection while it is read."""
+        if response is None:
+            yield
+            return
+        # A copy: the number of one that was closed may be another's by then.
+        with socket.socket(fileno=os.dup(response.fileno())) as line:
+            with self._guard:
+                self._line = line
+            try:
+                yield
+            finally:
+                with self._guard:
+                    self._line = None
+
+    def _offer(self, body: bytes, followed: frozenset[str] | None) -> None:
+        if not body:
+            return
         try:
             event = decode_event(body)
         except DecodeError as error:
-            log.debug("%s: %s", self._address, error)
+            log.warning("%s: an event was left out: it %s", self._address, error)
             return
-        self._sink.offer(event.routing_key, event)
+        if followed is None or event.dataset_id in followed:
+            self._sink.offer(event.routing_key, event)
 
 
 class _Frame:

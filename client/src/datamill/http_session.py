@@ -6,12 +6,12 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable
 
 from datamill.broker import backoff
 from datamill.errors import DatamillError, InvalidRequest, ServiceUnavailable
 from datamill.event_stream import EventStream
-from datamill.events import Event, Evicted, Failed, Progress, ShardDone
+from datamill.events import Evicted, Failed, Progress, ShardDone
+from datamill.following import Following
 from datamill.http_state import State, fetch_state, post_request
 from datamill.session import PATIENCE_SECS, REPEAT_SECS, Session
 from datamill.subscription import Subscription
@@ -49,27 +49,10 @@ class _Watch:
         self.pause_secs = min(self.pause_secs * 1.3, _LONGEST_PAUSE_SECS)
 
 
-class _Followers:
-    """Feeds those who wait for one dataset with its events, as long as there are some."""
-
-    def __init__(self, dataset_id: str, waiting: Callable[[str], list[Tracker]]) -> None:
-        self.pattern = f"dataset.*.{dataset_id}"
-        self._dataset_id = dataset_id
-        self._waiting = waiting
-
-    @property
-    def closed(self) -> bool:
-        return not self._waiting(self._dataset_id)
-
-    def offer(self, _routing_key: str, event: Event) -> None:
-        for tracker in self._waiting(self._dataset_id):
-            tracker.feed(event)
-
-
 class HttpSession(Session):
     """One thread looks at every dataset that is waited for, every 0.1 to 5 s.
 
-    A stream for each tells what happens meanwhile, where such streams get through.
+    A stream or a few tell what happens meanwhile, where such streams get through.
     """
 
     def __init__(
@@ -82,10 +65,10 @@ class HttpSession(Session):
         self._reached = False
         """Whether a request was taken before: a service that takes none just now may restart."""
         self._subscriptions: list[Subscription] = []
-        self._streams: dict[str, EventStream] = {}
         self._watches: weakref.WeakKeyDictionary[Tracker, _Watch] = weakref.WeakKeyDictionary()
         self._nudge = threading.Event()
         self._stopping = threading.Event()
+        self._following = Following(http_url, self._stopping)
         self._poller = threading.Thread(target=self._poll, name="datamill client", daemon=True)
         self._poller.start()
 
@@ -116,23 +99,7 @@ class HttpSession(Session):
         with self._guard:
             self._watches[tracker] = watch
         self._nudge.set()
-        self._follow(tracker.dataset_id)
-
-    def _follow(self, dataset_id: str) -> None:
-        """Listen to a dataset's events; what a stream does not bring is seen by looking."""
-        with self._guard:
-            self._streams = {i: s for i, s in self._streams.items() if s.is_alive()}
-            if dataset_id in self._streams:
-                return
-            followers = _Followers(dataset_id, self._waiting)
-            stream = EventStream(self.http_url, followers, self._stopping, PATIENCE_SECS)
-            self._streams[dataset_id] = stream
-            stream.start()
-
-    def _waiting(self, dataset_id: str) -> list[Tracker]:
-        with self._guard:
-            trackers = list(self._watches)
-        return [t for t in trackers if t.dataset_id == dataset_id and not t.answered]
+        self._following.add(tracker)  # what a stream does not bring is seen by looking
 
     def _post(self, tracker: Tracker, watch: _Watch) -> None:
         assert tracker.request is not None
@@ -174,6 +141,7 @@ class HttpSession(Session):
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
             subscription.close()
+        self._following.close()
         self._poller.join(_CLOSE_TIMEOUT_SECS)
 
     def _poll(self) -> None:

@@ -118,6 +118,18 @@ def fetch_state(http_url: str, dataset_id: str) -> State | None:
         ) from error
 
 
+def fetch_datasets(http_url: str, limit: int) -> list[dict[str, Any]]:
+    """Return summaries of datasets, newest first; raise `ServiceUnavailable`."""
+    body = _call(urllib.request.Request(f"{http_url}/datasets?limit={limit}"))
+    try:
+        found = json.loads(body or b"")
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise ServiceUnavailable(f"{http_url} does not answer as a notifier does")
+    return found
+
+
 def post_request(
     http_url: str,
     request: Request,

@@ -11,7 +11,7 @@ from aiohttp import web
 from datamill.logs import DATASET_ID
 from datamill_builder.catalog import lifecycle, views
 from datamill_builder.catalog.views import LogFilter, LoggedRequest
-from datamill_notifier import documents, looking
+from datamill_notifier import dataset_states, documents
 from datamill_notifier.parameters import flag_of, limit_of, time_of
 from datamill_notifier.problems import Handler, Problem, not_found
 from datamill_notifier.service import Service, service_of
@@ -53,7 +53,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 def _cancel(service: Service, dataset_id: str) -> str:
-    known = looking.find(service, dataset_id)
+    known = dataset_states.find(service, dataset_id)
     if known is None:
         raise not_found("nobody has asked for this dataset yet")
     # The messages of this change stay in the outbox, where a builder's relay picks them up.
@@ -61,7 +61,7 @@ def _cancel(service: Service, dataset_id: str) -> str:
         stopped = lifecycle.cancel(change, dataset_id)
     if not stopped:
         raise Problem(409, "conflict", f"nothing is being built for it: it is {known.state}")
-    after = looking.find(service, dataset_id)
+    after = dataset_states.find(service, dataset_id)
     return (after or known).state
 
 

@@ -12,11 +12,12 @@ from datamill_notifier import (
     dataset_details_routes,
     dataset_routes,
     event_routes,
-    glance_routes,
     health_routes,
+    id_routes,
     keeping_routes,
     metrics_routes,
     openapi_routes,
+    overview_routes,
     request_routes,
     savings_routes,
 )
@@ -46,11 +47,12 @@ def application(service: Service) -> web.Application:
     app[NEAR] = Near(service.catalog)
     app.add_routes(dataset_routes.routes)  # /datasets…
     app.add_routes(dataset_details_routes.routes)  # …/details
+    app.add_routes(id_routes.routes)  # /ids/…
     app.add_routes(request_routes.routes)  # POST /requests
     app.add_routes(compare_routes.routes)  # /compare, /near
     app.add_routes(event_routes.routes)  # /events
     app.add_routes(metrics_routes.routes)  # /metrics
-    app.add_routes(glance_routes.routes)  # /overview
+    app.add_routes(overview_routes.routes)  # /overview
     app.add_routes(health_routes.routes)  # /healthz, /readyz
     app.add_routes(openapi_routes.routes)  # /openapi.json
     app.add_routes(savings_routes.routes)  # /savings

@@ -14,7 +14,7 @@ from datamill.request import Request
 from datamill_builder.catalog import differences
 from datamill_builder.catalog.differences import Side
 from datamill_builder.catalog.sides import find_side, finished_sides, side_of
-from datamill_notifier.looking import is_dataset_id
+from datamill_notifier.dataset_states import is_dataset_id
 from datamill_notifier.near import near_of
 from datamill_notifier.problems import invalid, not_found
 from datamill_notifier.service import Service, service_of

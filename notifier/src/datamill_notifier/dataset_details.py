@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pprint
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,13 +10,13 @@ from sqlalchemy import Row
 
 from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.differences import Side, known_defaults
-from datamill_builder.catalog.fetched import Downloads, downloads_of
+from datamill_builder.catalog.options import Option, options
 from datamill_builder.catalog.pins import pins
 from datamill_builder.catalog.sides import find_side, finished_sides
-from datamill_notifier import documents, looking
+from datamill_notifier import dataset_states, documents
 from datamill_notifier.documents import Document, written_time
 from datamill_notifier.service import Service
-from datamill_notifier.used import usage
+from datamill_notifier.snippet import snippet
 
 MOST_SKIPPED = 100
 """So many skipped source items are named; the manifest has all."""
@@ -39,18 +38,17 @@ PROVENANCE = (
 
 def details(service: Service, dataset_id: str) -> Document:
     """Return all of it; raise the problem of a dataset nobody asked for. Blocks."""
-    closely = looking.find_closely(service, dataset_id)
+    closely = dataset_states.find_closely(service, dataset_id)
     view = closely.view
     key = view.dataset.content_key
     with service.catalog.read() as connection:
         side = find_side(connection, dataset_id)
         finished = finished_sides(connection, view.dataset.dataset_name)
         aliases = lifecycle.aliases(connection, key) if key else []
-        downloaded = downloads_of(connection, [key] if key else [])
     assert side is not None
     return (
         documents.state(closely, service.public_url)
-        | usage(view, downloaded.get(key or "", Downloads()))
+        | documents.use(view, closely.usage)
         | {
             "options": _options(side, finished),
             "provenance": _provenance(side),
@@ -64,31 +62,23 @@ def details(service: Service, dataset_id: str) -> Document:
     )
 
 
-def snippet(side: Side) -> str:
-    """Return the lines of Python that get a dataset."""
-    config = pprint.pformat(dict(side.config), width=88, sort_dicts=False)
-    if "\n" in config:
-        config = f"{{\n    {config[1:-1].replace(chr(10), chr(10) + '   ')},\n}}"
-    asked = f'"{side.dataset_name}", "{side.handler_version}", {config}'
-    return (
-        "import datamill\n\n"
-        f"dataset = datamill.request_dataset({asked})\n"
-        "dataset.wait(progress=True)\n"
-        'train = dataset.as_dataset(split="train")\n'
-    )
-
-
 def _options(side: Side, finished: Iterable[Side]) -> list[Document] | None:
     """Return the resolved config, option by option; None where it is not known yet."""
     if side.recipe is None:
         return None
     alike = [each for each in finished if each.handler_version == side.handler_version]
-    defaults = known_defaults([*alike, side])
-    told = []
-    for name, value in side.recipe.get("config", {}).items():
-        option: Document = {"name": name, "value": value, "given": name in side.config}
-        told.append(option | ({"default": defaults[name]} if name in defaults else {}))
-    return told
+    found = options(side.config, side.recipe.get("config", {}), known_defaults([*alike, side]))
+    return [_option(each) for each in found]
+
+
+def _option(option: Option) -> Document:
+    told = {
+        "name": option.name,
+        "value": option.value,
+        "given": option.given,
+        "changed": option.changed,
+    }
+    return told | ({"default": option.default} if option.default_known else {})
 
 
 def _provenance(side: Side) -> Document | None:

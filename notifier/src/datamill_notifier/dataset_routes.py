@@ -16,14 +16,13 @@ from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.about import build_named
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.views import PublicState
-from datamill_notifier import documents, looking
+from datamill_notifier import dataset_states, documents
 from datamill_notifier.held_file import HeldFile
 from datamill_notifier.near import Near, near_of
 from datamill_notifier.parameters import limit_of, word_of
 from datamill_notifier.problems import not_found
 from datamill_notifier.representation import IMMUTABLE, REVALIDATE, Representation, send
 from datamill_notifier.service import Service, service_of
-from datamill_notifier.used import usage_of
 
 _ARCHIVE_NAME = re.compile(
     r"[a-z0-9][a-z0-9_-]{0,63}_[A-Za-z0-9][A-Za-z0-9._+-]{0,63}_(?P<key>[0-9a-f]{64})\.zip\Z",
@@ -54,16 +53,16 @@ async def list_datasets(request: web.Request) -> web.Response:
 def _listed(
     service: Service, state: PublicState | None, name: str | None, limit: int
 ) -> list[documents.Document]:
-    found = looking.newest(service, state, name, limit)
-    used = usage_of(service, found)
-    return [documents.summary(view) | used[view.dataset_id] for view in found]
+    found = dataset_states.newest(service, state, name, limit)
+    used = dataset_states.usage_of_each(service, found)
+    return [documents.summary(view) | documents.use(view, used[view.dataset_id]) for view in found]
 
 
 @routes.get("/datasets/{name}")
 async def get_dataset(request: web.Request) -> web.StreamResponse:
     """Answer with the state of a dataset id, or with an archive."""
     name = request.match_info["name"]
-    if looking.is_dataset_id(name):
+    if dataset_states.is_dataset_id(name):
         return await _state(service_of(request), near_of(request), name)
     if match := _ARCHIVE_NAME.match(name):
         return await _archive(request, name, match["key"])
@@ -76,7 +75,7 @@ async def _state(service: Service, near: Near, dataset_id: str) -> web.Response:
 
 
 def _state_text(service: Service, near: Near, dataset_id: str) -> str:
-    closely = looking.find_closely(service, dataset_id)
+    closely = dataset_states.find_closely(service, dataset_id)
     ready = closely.view.state is PublicState.READY
     document = documents.state(closely, service.public_url)
     return json.dumps(document | {"near": None if ready else near.to_unfinished(dataset_id)})
@@ -165,7 +164,7 @@ async def _shard(service: Service, dataset_id: str, index: int) -> Representatio
 
 def _dataset_id(request: web.Request) -> str:
     dataset_id = request.match_info["dataset_id"]
-    if not looking.is_dataset_id(dataset_id):
+    if not dataset_states.is_dataset_id(dataset_id):
         raise not_found("there is no such dataset")
     return dataset_id
 

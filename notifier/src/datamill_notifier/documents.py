@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from datamill.events import Event
 from datamill_builder.catalog.usage import Saving, Usage
 from datamill_builder.catalog.views import DatasetView, LoggedRequest
-from datamill_notifier.looking import Closely
+from datamill_notifier.dataset_states import Closely
 
 Document = dict[str, Any]
 
@@ -45,7 +45,7 @@ def summary(view: DatasetView) -> Document:
         "ahead": view.ahead,
         "requests": view.requests,
         "created_at": written_time(dataset.created_at),
-        "ended_at": written_time(_ended_at(view)),
+        "ended_at": written_time(view.ended_at),
     }
 
 
@@ -72,6 +72,16 @@ def usage(used: Usage) -> Document:
     }
 
 
+def use(view: DatasetView, used: Usage) -> Document:
+    """Return how much a dataset of a list is used, and whether it is pinned."""
+    return {
+        "downloads": used.downloads,
+        "downloaded_bytes": used.saving.sent_bytes,
+        "used_at": written_time(used.last_used_at or view.dataset.asked_at),
+        "pinned_at": written_time(view.build.pinned_at if view.build else None),
+    }
+
+
 def saving(saved: Saving) -> Document:
     """Return what sharing saved; `datamill_builder.catalog.usage` says how it is counted."""
     return asdict(saved)
@@ -89,12 +99,6 @@ def logged(request: LoggedRequest) -> Document:
         "state": request.state,
         "client": request.client,
     }
-
-
-def _ended_at(view: DatasetView) -> float | None:
-    if view.build is not None:
-        return view.build.ended_at  # type: ignore[no-any-return]
-    return view.dataset.failed_at  # type: ignore[no-any-return]
 
 
 def _event(event: Event | None) -> Document | None:

@@ -9,13 +9,14 @@ they are remembered.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import WSCloseCode, web
 
 from datamill.events import Event
-from datamill_notifier import looking
+from datamill_notifier import dataset_states
 from datamill_notifier.hub import Message, Subscription
 from datamill_notifier.origin import check_origin
 from datamill_notifier.parameters import seconds_of
@@ -42,6 +43,8 @@ _STREAM_HEADERS = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # nginx would hold events back
 }
+
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 routes = web.RouteTableDef()
 
@@ -71,7 +74,7 @@ def _dataset_ids(request: web.Request) -> frozenset[str]:
     if len(given) > _MAX_DATASETS:
         raise invalid(f"at most {_MAX_DATASETS} datasets at once; without any, all are told of")
     for text in given:
-        if not looking.is_dataset_id(text):
+        if not dataset_states.is_dataset_id(text):
             raise invalid(f"dataset: {text[:80]!r} is not 64 lower-case hexadecimal digits")
     return given
 
@@ -91,9 +94,9 @@ def _state(service: Service, dataset_ids: list[str]) -> list[Message]:
     """Return the events that say where datasets stand; nothing of those never asked for."""
     messages = []
     for dataset_id in dataset_ids:
-        view = looking.find(service, dataset_id)
+        view = dataset_states.find(service, dataset_id)
         if view is not None:
-            messages += [_as_message(event) for event in looking.state_events(service, view)]
+            messages += [_as_message(event) for event in dataset_states.state_events(service, view)]
     return messages
 
 
@@ -180,8 +183,9 @@ async def _next_frame(subscription: Subscription, ends_at: float) -> bytes | Non
 
 
 def _framed(message: Message) -> bytes:
-    # A line break inside a field would end it.
-    data = "".join(f"data: {line}\n" for line in message.body.splitlines())
+    # A line break inside a field would end it. What Python takes for one besides (U+2028 and
+    # others) is text, and may stand in a JSON string.
+    data = "".join(f"data: {line}\n" for line in _LINE_BREAK.split(message.body))
     identity = f"id: {_printable(message.id)}\n" if message.id else ""
     return f"{identity}event: {message.event}\n{data}\n".encode()
 

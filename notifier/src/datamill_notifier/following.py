@@ -6,7 +6,7 @@ from aiohttp import web
 
 from datamill import logs, tracing
 from datamill.trace_context import TRACEPARENT, TraceContext
-from datamill_notifier.looking import is_dataset_id
+from datamill_notifier.dataset_states import is_dataset_id
 from datamill_notifier.problems import Handler
 
 

@@ -21,6 +21,7 @@ from datamill_builder.catalog import builders, counted, counters, views
 from datamill_builder.catalog.backlog import Waiting, waiting
 from datamill_builder.catalog.counters import Counted, Labels, Totals
 from datamill_builder.catalog.states import BuildState, TaskKind, TaskState
+from datamill_builder.catalog.usage import Saving
 from datamill_builder.catalog.views import Numbers
 from datamill_notifier import counted as own
 from datamill_notifier.service import Service
@@ -53,8 +54,11 @@ class _Everything(Collector):
         with self._service.catalog.read() as connection:
             numbers, there = views.numbers(connection), waiting(connection)
             counts, alive = counters.read(connection), builders.alive(connection)
+        # It takes long to add up: what was added up some seconds ago is good enough.
+        saving = self._service.live.totals.get().saving
         yield _info()
         yield from _of_catalog(numbers)
+        yield from _of_saving(saving)
         yield from _of_waiting(there)
         yield _gauge("builders", "Builders that show signs of life.", alive[0])
         yield _gauge("builder_workers", "Shard workers that those have.", alive[1])
@@ -86,6 +90,16 @@ def _of_catalog(numbers: Numbers) -> Iterator[Metric]:
     yield _count("requests", "Accepted requests.", numbers.requests)
     yield _count("leases_lost", "Work taken from silent owners.", numbers.leases_lost)
     yield _gauge("store_bytes", "Archives and loose shards.", numbers.store_bytes)
+
+
+def _of_saving(saving: Saving) -> Iterator[Metric]:
+    yield _count("builds_begun", "How often a build was begun, or begun again.", saving.builds)
+    yield _count("downloaded_bytes", "Bytes that downloads of archives took.", saving.sent_bytes)
+    # Gauges: who builds once more, or fetches what a cache has lost, saves less than it seemed.
+    spared = "Seconds of building that sharing has saved."
+    yield _gauge("saved_build_seconds", spared, saving.saved_secs)
+    spared = "Bytes of archives that clients had and did not fetch."
+    yield _gauge("saved_download_bytes", spared, saving.saved_bytes)
 
 
 def _of_waiting(there: Waiting) -> Iterator[Metric]:

@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 _POOL_THREADS = 16
 _KEEP_ALIVE_SECS = 75.0
+_MAX_LINE_BYTES = 96 * 1024
+"""Of a request's first line: `GET /events` takes 1,000 dataset ids."""
 _LAST_WORDS_SECS = 1.0
 """How long answers that are no downloads may take once the notifier is told to stop."""
 
@@ -98,6 +100,7 @@ async def _serve(
         logger=server_log(),
         handler_cancellation=True,  # who leaves is forgotten at once
         auto_decompress=False,
+        max_line_size=_MAX_LINE_BYTES,
         keepalive_timeout=_KEEP_ALIVE_SECS,
         shutdown_timeout=_LAST_WORDS_SECS,
     )

@@ -87,8 +87,8 @@ def _sections(details: Document) -> Iterator[tuple[str, list[str]]]:
 def _option(option: Document) -> tuple[str, str, str]:
     mark = "" if option["given"] else "default"
     if option["given"] and "default" in option:
-        same = option["default"] == option["value"]
-        mark = "given, is the default" if same else f"default {json.dumps(option['default'])}"
+        default = json.dumps(option["default"])
+        mark = f"default {default}" if option["changed"] else "given, is the default"
     return option["name"], json.dumps(option["value"], ensure_ascii=False), mark
 
 

@@ -22,13 +22,14 @@ def do_to_each(
     """Do something to each dataset, and tell what became of it: a line each, or one document.
 
     What went wrong with one is a line on stderr, and the exit code of the first such error that
-    of the command. Raises an error where an id is none, before anything is done.
+    of the command. Ids may be content keys, too. Raises an error where one is neither, before
+    anything is done.
     """
     from datamill.runfile import find_service
     from datamill.settings import load_settings
 
     gateway = Gateway(find_service(load_settings()))
-    ids = list(dict.fromkeys(gateway.full_id(each) for each in given))
+    ids = list(dict.fromkeys(gateway.full_id_or_content(each) for each in given))
     debug = click.get_current_context().find_root().params.get("debug", False)
     done, code = [], exits.EX_OK
     for dataset_id in ids:

@@ -8,7 +8,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +33,8 @@ MIN_PREFIX = 6
 
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 _ID_LENGTH = 64
+_SHOWN = 12
+_REDIRECTS = range(300, 400)
 
 Document = dict[str, Any]
 Parameters = Mapping[str, str | int | float | None]
@@ -49,6 +51,7 @@ class Gateway:
         self.url = service.http_url
         self._token = service.admin_token
         self._timeout_secs = timeout_secs
+        self._opener = urllib.request.build_opener(_NoRedirects())
 
     def dataset(self, dataset_id: str) -> Document:
         """Return the state of a dataset; raise `NothingFound` for one nobody asked for."""
@@ -69,15 +72,41 @@ class Gateway:
         return found
 
     def full_id(self, given: str) -> str:
-        """Return the dataset id that begins so. Raises `InvalidRequest` or `NothingFound`."""
+        """Return the dataset id that begins so; else the one whose content key does.
+
+        Of several for one content that is the one asked for first. Raises `InvalidRequest` or
+        `NothingFound`.
+        """
         if is_full_id(given):
             return given
-        ids = [d["dataset_id"] for d in self.datasets() if d["dataset_id"].startswith(given)]
-        if not ids:
-            raise NothingFound(f"no dataset id begins with {given}; `datamill list` shows them")
-        if len(ids) > 1:
-            raise InvalidRequest(f"{given} begins {len(ids)} dataset ids: give more of it")
-        return str(ids[0])
+        found = self._ids(given)
+        if found["datasets"] or not found["contents"]:
+            return _only(given, {each["dataset_id"] for each in found["datasets"]})
+        key = _only(given, {each["content_key"] for each in found["contents"]})
+        (content,) = found["contents"]
+        if not content["dataset_ids"]:
+            raise NothingFound(
+                f"{key[:_SHOWN]} is a content key that no dataset id stands for any more: `pin`, "
+                "`unpin` and `evict` take it"
+            )
+        return str(content["dataset_ids"][0])
+
+    def full_id_or_content(self, given: str) -> str:
+        """Return the dataset id, or else the content key, that begins so.
+
+        Raises `InvalidRequest` or `NothingFound`.
+        """
+        if is_full_id(given):
+            return given
+        found = self._ids(given)
+        ids = {each["dataset_id"] for each in found["datasets"]}
+        known = {each["content_key"] for each in found["datasets"]}
+        others = {each["content_key"] for each in found["contents"]} - known
+        return _only(given, ids | others)
+
+    def _ids(self, prefix: str) -> Document:
+        found: Document = self._call("GET", f"/ids/{prefix}")
+        return found
 
     def compare(self, one: object, other: object) -> Document:
         """Return what differs between two dataset ids or requests (as documents)."""
@@ -155,12 +184,11 @@ class Gateway:
             data = json.dumps(body).encode()
         call = urllib.request.Request(f"{self.url}{path}{query}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(
-                call, timeout=timeout_secs or self._timeout_secs
-            ) as response:
+            with self._opener.open(call, timeout=timeout_secs or self._timeout_secs) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
+                _check_not_moved(call.full_url, error)
                 raise _refusal(self.url, error.code, error.read()) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ServiceUnavailable(
@@ -177,10 +205,42 @@ def is_full_id(given: str) -> bool:
     return len(given) == _ID_LENGTH
 
 
+def _only(given: str, found: Collection[str]) -> str:
+    if not found:
+        raise NothingFound(f"no dataset id begins with {given}; `datamill list` shows them")
+    if len(found) > 1:
+        raise InvalidRequest(f"{given} begins {len(found)} ids: give more of it")
+    (one,) = found
+    return one
+
+
 def full_ids(service: Service, given: Iterable[str]) -> list[str]:
     """Return dataset ids in full, each once; the notifier is asked only where one is not."""
     found = [one if is_full_id(one) else Gateway(service).full_id(one) for one in given]
     return list(dict.fromkeys(found))
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows none: urllib would send the admin token on to whatever server is named."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
+        return None
+
+
+def _check_not_moved(asked: str, error: urllib.error.HTTPError) -> None:
+    if error.code in _REDIRECTS:
+        there = urllib.parse.urljoin(asked, error.headers.get("Location", ""))
+        raise ServiceUnavailable(
+            f"{_server(asked)} sends requests on to {_server(there)}: set DATAMILL_URL to the "
+            "address where the notifier is"
+        ) from error
+
+
+def _server(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class _Unready(ServiceUnavailable):

@@ -1,4 +1,4 @@
-"""What differs, what is near, all about one dataset, and the service at a glance, over HTTP."""
+"""What differs, what is near, all about one dataset, and the service as a whole, over HTTP."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from datamill_builder.catalog import Catalog
+from datamill_builder.catalog import Catalog, tasks
 from datamill_builder.catalog.schema import builders, builds, downloads
+from datamill_builder.catalog.states import TaskKind
 from tests.support.catalog_steps import Steps
 from tests.support.notifier import Answer, NotifierProcess
 
@@ -158,8 +159,8 @@ def test_everything_about_a_dataset(
     assert found["state"] == "ready"
     number = made.config["number"]
     assert found["options"] == [
-        {"name": "number", "value": number, "given": True},
-        {"name": "seed", "value": 0, "given": False, "default": 0},
+        {"name": "number", "value": number, "given": True, "changed": True},
+        {"name": "seed", "value": 0, "given": False, "changed": False, "default": 0},
     ]
     assert found["splits"] == [
         {
@@ -209,12 +210,15 @@ def test_lists_say_how_much_each_is_used(
     assert one["used_at"] == one["pinned_at"] == "2033-05-18T03:33:20.000Z"
 
 
-# --- at a glance ---
+# --- the service as a whole ---
 
 
-def test_the_service_at_a_glance(notifier: NotifierProcess, steps: Make, catalog: Catalog) -> None:
+def test_the_service_as_a_whole(notifier: NotifierProcess, steps: Make, catalog: Catalog) -> None:
     queued = steps(dataset_name="g").accepted()
     building = steps(dataset_name="g").accepted().resolved().planned().shard_made(0)
+    stalled = steps(dataset_name="g").accepted().resolved().planned().shard_made(0)
+    with catalog.write() as change:
+        tasks.claim(change, TaskKind.SHARD, building.content_key, 1, "somebody")
     ready = steps(dataset_name="g").ready()
     failed = steps(dataset_name="g").accepted().refused("repeat: 0 is not allowed")
     found = notifier.ask("/overview").document
@@ -224,10 +228,13 @@ def test_the_service_at_a_glance(notifier: NotifierProcess, steps: Make, catalog
     }
     assert by_id["queued"][queued.dataset_id]["why"]
     one = by_id["building"][building.dataset_id]
-    assert (one["shards_done"], one["shards"], one["shards_in_hand"]) == (1, 2, 0)
+    assert (one["shards_done"], one["shards"], one["shards_in_hand"]) == (1, 2, 1)
     assert one["records_per_sec"] > 0
     assert one["secs_left"] >= 0
-    assert "began before it" in one["why"] or one["why"] == "waits for a free worker"
+    assert one["why"] is None, "it is being made"
+    one = by_id["building"][stalled.dataset_id]
+    assert (one["shards_in_hand"], one["records_per_sec"], one["secs_left"]) == (0, None, None)
+    assert one["why"].endswith("no builder is known to run")
     assert by_id["ready"][ready.dataset_id]["downloads"] == 0
     assert by_id["failed"][failed.dataset_id]["message"] == "repeat: 0 is not allowed"
     assert found["broker_connected"] is False
@@ -250,4 +257,4 @@ def test_builders_that_say_nothing_any_more_are_not_alive(
     found = notifier.ask("/overview").document
     assert [(one["name"], one["alive"]) for one in found["builders"]] == [("old", False)]
     (one,) = [each for each in found["queued"] if each["dataset_id"] == waits.dataset_id]
-    assert one["why"] == "no builder runs"
+    assert one["why"] == "no builder has taken the request yet: no builder is known to run"

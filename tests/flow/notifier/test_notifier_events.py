@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import itertools
 import json
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -17,6 +19,7 @@ import pytest
 
 from datamill import topology
 from datamill.events import Accepted, Event, Failed, Progress, Reason
+from datamill.http_session import HttpSession
 from datamill.request import Request
 from datamill_notifier.hub import BACKLOG
 from datamill_producer.rabbitmq import PrivateNode
@@ -204,6 +207,17 @@ def test_what_is_no_event_is_left_out(
     assert event["event"] == "progress"
     assert event["id"] == "-"
     assert json.loads(event["data"])["shards_done"] == 7
+
+
+def test_a_stream_of_a_thousand_datasets(
+    notifier: NotifierProcess, publish: Callable[..., None]
+) -> None:
+    ids = [f"{number:064x}" for number in range(1, 1002)]
+    query = "&".join(f"dataset={each}" for each in ids)
+    with stream(notifier, f"?{query.rpartition('&')[0]}") as events:
+        publish(progress(ids[999], 7))
+        assert json.loads(next(events)["data"])["shards_done"] == 7
+    assert notifier.ask(f"/events?{query}").status == 400
 
 
 @pytest.mark.parametrize(
@@ -444,6 +458,30 @@ def test_a_receiver_that_leaves_is_forgotten_at_once(notifier: NotifierProcess) 
     with stream(notifier):
         there_are(1)
     there_are(0)
+
+
+# --- the client ---------------------------------------------------------------------------------
+
+
+def test_characters_that_look_like_line_breaks_reach_the_client(
+    notifier: NotifierProcess, publish: Callable[..., None]
+) -> None:
+    failed = Failed(
+        dataset_id="9a" * 32,
+        reason=Reason.HANDLER_ERROR,
+        message="one\u2028two\u2029three\x85four\x0bfive\x0csix\x1cseven\r\neight",
+        retryable=False,
+    )
+    session = HttpSession(notifier.url)
+    with session.subscribe(f"dataset.failed.{failed.dataset_id}") as told:
+        giving_up = threading.Timer(WAIT_SECS, told.close)
+        giving_up.start()
+        publish(failed)
+        assert list(itertools.islice(told, 1)) == [failed]
+        publish(failed, json.dumps(json.loads(failed.encode()), indent=1).encode())
+        assert list(itertools.islice(told, 1)) == [failed], "one of several lines, too"
+        giving_up.cancel()
+    session.close()
 
 
 # --- requests -------------------------------------------------------------------------------------

@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from datamill_builder.catalog import Catalog, lifecycle, usage
+from datamill_builder.catalog.usage import Saving
 from tests.support.catalog_steps import Steps
+from tests.support.eventually import eventually
 from tests.support.notifier import NotifierProcess
 
 
@@ -83,6 +86,36 @@ def test_metrics_say_what_waits(notifier: NotifierProcess, steps: Callable[..., 
     assert after["datamill_outbox_oldest_seconds"] > 0
     waiting.shard_made(0)
     assert notifier.numbers()["datamill_queued_datasets"] == before["datamill_queued_datasets"]
+
+
+def test_metrics_say_what_sharing_saved(
+    notifier: NotifierProcess, steps: Callable[..., Steps], catalog: Catalog
+) -> None:
+    made = steps().ready()
+    with catalog.write() as change:
+        lifecycle.log_requests(change, ["second", "third"], made.dataset_id)
+    assert notifier.ask(f"/datasets/{made.archive.name}").status == 200
+    size = len(made.archive.body)
+
+    def saved() -> Saving:
+        with catalog.read() as connection:
+            return usage.savings(connection)
+
+    def told() -> Saving:
+        numbers = notifier.numbers()
+        return Saving(
+            requests=int(numbers["datamill_requests_total"]),
+            builds=int(numbers["datamill_builds_begun_total"]),
+            build_secs=saved().build_secs,
+            saved_secs=numbers["datamill_saved_build_seconds"],
+            sent_bytes=int(numbers["datamill_downloaded_bytes_total"]),
+            saved_bytes=int(numbers["datamill_saved_download_bytes"]),
+        )
+
+    eventually(lambda: saved().sent_bytes >= size)  # the log of downloads is written later
+    eventually(lambda: told() == saved())  # it is kept for a while
+    assert saved().saved_secs >= 2 * 0.2
+    assert saved().saved_bytes >= 2 * size
 
 
 def _parsed(text: str) -> dict[str, float]:

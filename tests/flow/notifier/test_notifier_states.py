@@ -138,6 +138,29 @@ def test_lists(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
 # --- shards ---------------------------------------------------------------------------------------
 
 
+def test_ids_by_how_they_begin(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
+    queued, made = steps().accepted(), steps().ready()
+
+    def found(prefix: str) -> Any:
+        answer = notifier.ask(f"/ids/{prefix}")
+        assert answer.status == 200
+        return answer.document
+
+    assert found(queued.dataset_id[:12]) == {
+        "datasets": [{"dataset_id": queued.dataset_id, "content_key": None}],
+        "contents": [],
+    }
+    assert found(made.dataset_id[:20])["datasets"] == [
+        {"dataset_id": made.dataset_id, "content_key": made.content_key}
+    ]
+    assert found(made.content_key) == {
+        "datasets": [],
+        "contents": [{"content_key": made.content_key, "dataset_ids": [made.dataset_id]}],
+    }
+    for prefix in ("x", "ABCDEF", "0" * 65, "00%2F", "00%0A"):
+        assert notifier.ask(f"/ids/{prefix}").status in (400, 404), prefix
+
+
 def test_shards_while_building_and_after(
     notifier: NotifierProcess, steps: Callable[..., Steps]
 ) -> None:

@@ -29,6 +29,7 @@ def ready(steps: Callable[..., Steps]) -> Steps:
 
 def filled(operation: Operation, ready: Steps) -> str:
     values = {"dataset_id": ready.dataset_id, "name": ready.dataset_id, "index": "0"}
+    values["prefix"] = ready.dataset_id[:8]
     names = [p["name"] for p in operation.parameters if p["in"] == "path"]
     unknown = [name for name in names if name not in values]
     assert not unknown, f"say in this test what {unknown} of {operation.path} may be"
@@ -104,6 +105,7 @@ def test_what_is_wrong(notifier: NotifierProcess, ready: Steps) -> None:
     for method, path, place, status in (
         ("GET", "/datasets", "/datasets?limit=0", 400),
         ("GET", "/events", "/events?dataset=x", 400),
+        ("GET", "/ids/{prefix}", "/ids/xyz", 400),
         ("POST", "/admin/datasets/{dataset_id}/cancel", f"/admin/datasets/{UNKNOWN}/cancel", 404),
         (
             "POST",

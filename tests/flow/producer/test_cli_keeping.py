@@ -55,6 +55,17 @@ def test_gc_says_what_would_go_and_why_others_stay(service: UpProcess) -> None:
     assert "it has no budget" in service.said("gc")
 
 
+def test_what_gc_shows_can_be_given(service: UpProcess) -> None:
+    dataset_id = asked(service, "k7", "--wait")
+    (document,) = service.documents("gc", "--budget", "0", "--dry-run")
+    (key,) = [each["content_key"] for each in document["stay"] if dataset_id in each["dataset_ids"]]
+    assert service.said("pin", key[:12]) == f"{key} pinned\n"
+    assert service.documents("show", key[:12])[0]["dataset_id"] == dataset_id
+    assert service.said("unpin", key[:12]) == f"{key} not pinned\n"
+    assert service.said("evict", key[:12], "--force").startswith(f"{key} evicted: toy_1.0.0_")
+    assert state(service, key[:12]) == "evicted"
+
+
 def test_verify_and_rebuild_on_the_server_itself(service: UpProcess) -> None:
     dataset_id = asked(service, "k4", "--wait")
     (sound,) = service.documents("verify", dataset_id[:10])

@@ -35,6 +35,7 @@ def test_show_says_everything(service: UpProcess) -> None:
         "name": "max_bad_share",
         "value": 0.01,
         "given": False,
+        "changed": False,
         "default": 0.01,
     }
     made = found["provenance"]
@@ -245,7 +246,13 @@ def completed(service: UpProcess, line: str) -> list[str]:
     return [word.removeprefix("plain,") for word in done.stdout.split()]
 
 
-@pytest.mark.parametrize("command", ["show", "status", "watch", "get", "cancel", "explain"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("show", "status", "watch", "get", "cancel", "explain"),
+        *("pin", "unpin", "evict", "verify", "rebuild --check", "evict --force 000000"),
+    ],
+)
 def test_a_shell_completes_dataset_ids(service: UpProcess, command: str) -> None:
     dataset_id = asked(service, "prefix=completed")
     # Hints may be late where the machine is busy; some time they come.

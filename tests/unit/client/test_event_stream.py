@@ -36,6 +36,8 @@ class PlayedStream:
         """After so many events a stream ends."""
         self.breaks_within: int | None = None
         """After so many bytes of its first event the next stream ends."""
+        self.spoils: set[int] = set()
+        """Events that come as something else."""
         self.status = 200
         self.closing = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -95,7 +97,7 @@ class PlayedStream:
                 while not played.closing:
                     while seen < played.count:
                         seen += 1
-                        body = event(seen).encode()
+                        body = b"{}" if seen in played.spoils else event(seen).encode()
                         frame = b"id: %d\nevent: evicted\ndata: %s\n\n" % (seen, body)
                         cut, played.breaks_within = played.breaks_within, None
                         self.wfile.write(frame[:cut])
@@ -182,6 +184,17 @@ def test_what_the_notifier_does_not_remember_is_told_as_a_state(notifier: Played
         eventually(lambda: reader.seen[:2] == [1, 10**6], 20)
         notifier.count = 51
         eventually(lambda: reader.seen[-1] == 51, 20)
+
+
+def test_what_is_no_event_is_left_out_with_a_warning(
+    notifier: PlayedStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    notifier.spoils.add(2)
+    with Reader(notifier.url) as reader:
+        notifier.count = 3
+        eventually(lambda: reader.seen == [1, 3], 20)
+    (record,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert "an event was left out: it is no event" in record.message
 
 
 def test_a_proxy_that_holds_back_streams_is_asked_for_short_ones(

@@ -67,8 +67,8 @@ def test_a_build_has_a_bar_its_speed_and_the_time_left() -> None:
 
 
 def test_what_waits_says_why() -> None:
-    text = drawn(overview(queued=[dataset(why="no builder runs")]))
-    assert "no builder runs" in text
+    text = drawn(overview(queued=[dataset(why="no builder is known to run")]))
+    assert "no builder is known to run" in text
     assert "1 queued" in text
 
 
@@ -106,7 +106,7 @@ def test_trouble_is_said() -> None:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_it_fits_into_narrow_terminals(width: int) -> None:
-    queued = dataset(why="3 builds began before it, and all workers are busy")
+    queued = dataset(why="all workers are busy with other builds; 3 builds began before it")
     failed = dataset(reason="bad_data", message="x" * 300)
     text = drawn(overview(building=[BUILDING], queued=[queued], failed=[failed]), width)
     lines = text.splitlines()

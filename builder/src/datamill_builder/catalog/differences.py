@@ -172,12 +172,6 @@ def near_text(dataset_id: str, found: Iterable[Difference]) -> str:
     return f"differs from {short} only in {told}" if told else f"is the same data as {short}"
 
 
-def changed_options(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Difference]:
-    """Return the options of a config that are not what they are by default."""
-    known = {name: value for name, value in config.items() if name in defaults}
-    return list(_options({name: defaults[name] for name in known}, known))
-
-
 def _differences(one: Side, other: Side, defaults: Mapping[str, Any]) -> Iterator[Difference]:
     if one.dataset_name != other.dataset_name:
         yield Difference(Kind.DATASET, "dataset_name", one.dataset_name, other.dataset_name)
@@ -219,7 +213,7 @@ def _filled(side: Side, beside: Side, defaults: Mapping[str, Any]) -> dict[str, 
     if beside.recipe is not None:
         # Asked for in the same words it is the same, whatever the handler makes of them.
         for name, value in side.config.items():
-            if name in beside.config and _equal(beside.config[name], value):
+            if name in beside.config and same_value(beside.config[name], value):
                 config[name] = beside.recipe.get("config", {}).get(name, value)
     return config
 
@@ -231,7 +225,7 @@ def _options(
         was, is_now = before.get(name, Untold.ABSENT), after.get(name, Untold.ABSENT)
         if isinstance(was, Mapping) and isinstance(is_now, Mapping):
             yield from _options(was, is_now, f"{prefix}{name}.")
-        elif not _equal(was, is_now):
+        elif not same_value(was, is_now):
             yield Difference(Kind.OPTION, f"{prefix}{name}", was, is_now)
 
 
@@ -275,7 +269,8 @@ def _request(side: Side) -> bytes:
     return canonical_json([side.dataset_name, side.handler_version, dict(side.config)])
 
 
-def _equal(one: Any, other: Any) -> bool:
+def same_value(one: Any, other: Any) -> bool:
+    """Return whether two values of an option are the same, as JSON has it."""
     if isinstance(one, Untold) or isinstance(other, Untold):
         return one is other
     if type(one) is type(other) and isinstance(one, (str, bool, int)):

@@ -74,12 +74,31 @@ def give_up(change: Transaction, call: HookCall, error: str) -> None:
     _end(change, call, HookCallState.GIVEN_UP, error)
 
 
+def give_up_unended(change: Transaction, row: Row[Any], error: str) -> bool:
+    """Pending → given up, of a call that is due though it had its last attempt.
+
+    Returns False where somebody else was faster.
+    """
+    mine = (_table.seq == row.seq, _table.attempts == row.attempts)
+    origin, to = HookCallState.PENDING, HookCallState.GIVEN_UP
+    return bool(move(change, hook_calls, origin, to, *mine, error=error))
+
+
 def put_off(change: Transaction, call: HookCall, error: str, pause_secs: float) -> None:
     """Have a call made again after a pause; nothing where a later attempt is under way."""
     change.connection.execute(
         update(hook_calls)
         .where(_of_attempt(call.seq, call.attempts))
         .values(error=error, due_at=time.time() + pause_secs)
+    )
+
+
+def hand_back(change: Transaction, call: HookCall, error: str) -> None:
+    """Have a call made again at once, as the same attempt: it was not made."""
+    change.connection.execute(
+        update(hook_calls)
+        .where(_of_attempt(call.seq, call.attempts))
+        .values(error=error, attempts=call.attempts - 1, due_at=time.time())
     )
 
 

@@ -1,81 +1,76 @@
-"""Why something is not under way: what the tasks of a dataset say."""
+"""Why a dataset is not there yet, in a sentence."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
-from sqlalchemy import Connection, Row, func, select
+from datamill_builder.catalog.builders import label
+from datamill_builder.catalog.states import TaskKind
+from datamill_builder.catalog.work import Work
 
-from datamill_builder.catalog.schema import tasks
-from datamill_builder.catalog.states import ACTIVE_TASKS, TaskKind, TaskState
+_MOST_CHARACTERS = 200
 
-_AT_A_TIME = 500
-
-
-@dataclass(frozen=True)
-class Work:
-    """The work on one dataset id or content key: task states by kind, and what went wrong last."""
-
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
-    error: str | None = None
-
-    def has(self, kind: TaskKind, state: TaskState) -> bool:
-        """Return whether there is such a task."""
-        return self.counts.get((kind, state), 0) > 0
-
-    def count(self, kind: TaskKind, state: TaskState) -> int:
-        """Return how many such tasks there are."""
-        return self.counts.get((kind, state), 0)
+_DONE_BY = {
+    TaskKind.RESOLVE: "its handler's environment is made ready and its options are checked",
+    TaskKind.PLAN: "its source items are listed and cut into shards",
+    TaskKind.PACK: "its archive is being packed",
+}
+_NOT_BEGUN = {
+    TaskKind.RESOLVE: "no builder has taken the request yet",
+    TaskKind.PLAN: "no builder has begun to list its source items",
+    TaskKind.SHARD: "no worker has taken a shard of it just now",
+    TaskKind.PACK: "its shards are done; the archive is about to be packed",
+}
+_AGAIN = {
+    TaskKind.RESOLVE: "it",
+    TaskKind.PLAN: "its plan",
+    TaskKind.SHARD: "a shard",
+    TaskKind.PACK: "its archive",
+}
 
 
-def work_on(connection: Connection, subjects: Iterable[str]) -> dict[str, Work]:
-    """Return the work on each of some dataset ids and content keys, where there is any."""
-    counts: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
-    errors: dict[str, str] = {}
-    named = sorted(set(subjects))
-    for begin in range(0, len(named), _AT_A_TIME):
-        some = named[begin : begin + _AT_A_TIME]
-        for row in _counted(connection, some):
-            counts[row.subject][row.kind, row.state] = row.count_of
-            if row.state in ACTIVE_TASKS and row.error:
-                errors[row.subject] = row.error
-    return {subject: Work(found, errors.get(subject)) for subject, found in counts.items()}
+def why(work: Work, known: Mapping[str, str], ahead: int, *, builders_run: bool) -> str | None:
+    """Return what a dataset waits for; None where its shards are made and nothing went wrong.
 
-
-def _counted(connection: Connection, subjects: list[str]) -> list[Row[Any]]:
-    columns = tasks.c.subject, tasks.c.kind, tasks.c.state
-    query = (
-        select(*columns, func.count().label("count_of"), func.max(tasks.c.error).label("error"))
-        .where(tasks.c.subject.in_(subjects))
-        .group_by(*columns)
-    )
-    return list(connection.execute(query))
-
-
-def why(work: Work, ahead: int, *, builders: int | None) -> str | None:
-    """Return why nothing can be seen of it yet; None where its shards are being made.
-
-    `builders`: how many show signs of life; None where that is not known.
+    `known`: what builders are called; `ahead`: how many builds began before it; `builders_run`:
+    whether any builder is known to run.
     """
-    if work.error:
-        return f"is tried again after: {_one_line(work.error)}"
-    if work.has(TaskKind.PACK, TaskState.LEASED):
-        return "its archive is being packed"
-    if work.has(TaskKind.SHARD, TaskState.LEASED):
-        return None
-    if work.has(TaskKind.RESOLVE, TaskState.LEASED):
-        return "its handler is being asked; the environment is made first, where it is not there"
-    if work.has(TaskKind.PLAN, TaskState.LEASED):
-        return "its source items are being listed"
-    if builders == 0:
-        return "no builder runs"
-    if ahead:
-        return f"{ahead} build{'s' * (ahead != 1)} began before it, and all workers are busy"
-    return "waits for a free worker"
+    said = [trouble(work), _doing(work, known)]
+    if not work.in_hand:
+        nobody = None if builders_run else "no builder is known to run"
+        said.append(nobody if said[0] else _not_begun(work, ahead, nobody))
+    return "; ".join(each for each in said if each) or None
+
+
+def trouble(work: Work) -> str | None:
+    """Return that it waits for room on a disk, or what went wrong in what is tried again."""
+    if work.no_space:
+        return _one_line(work.no_space)
+    for kind in TaskKind:
+        if kind in work.errors:
+            return f"{_AGAIN[kind]} is tried again after: {_one_line(work.errors[kind])}"
+    return None
+
+
+def _doing(work: Work, known: Mapping[str, str]) -> str | None:
+    for task in work.in_hand:
+        if task.kind in _DONE_BY:
+            return f"{_DONE_BY[task.kind]}, by {label(task.owner, known)}"
+    return None
+
+
+def _not_begun(work: Work, ahead: int, nobody: str | None) -> str:
+    kind = next((kind for kind in TaskKind if kind in work.pending), None)
+    if kind is None:
+        return "it is about to be taken"
+    if nobody:
+        return f"{_NOT_BEGUN[kind]}: {nobody}"
+    if not ahead or kind is TaskKind.PACK:
+        return _NOT_BEGUN[kind]
+    busy = "all workers are busy with other builds"
+    first = busy if kind is TaskKind.SHARD else _NOT_BEGUN[kind]
+    return f"{first}; {ahead:,} build{'s' * (ahead != 1)} began before it"
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    return " ".join(text.split())[:_MOST_CHARACTERS]

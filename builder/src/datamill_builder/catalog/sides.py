@@ -56,6 +56,16 @@ def finished_sides(
     return list(found.values())
 
 
+def sides_of_name(connection: Connection, dataset_name: str, at_most: int) -> list[Side]:
+    """Return the datasets of a name, whatever their states; what was asked for last comes first."""
+    query = (
+        _SIDES.where(datasets.c.dataset_name == dataset_name)
+        .order_by(datasets.c.asked_at.desc(), datasets.c.dataset_id)
+        .limit(at_most)
+    )
+    return [_side(row) for row in connection.execute(query)]
+
+
 def _side(row: Row[Any]) -> Side:
     return Side(
         row.dataset_name,

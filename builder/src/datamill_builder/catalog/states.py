@@ -133,7 +133,7 @@ BUILD_MOVES: Mapping[BuildState, frozenset[BuildState]] = {
 often the build was begun, and what was claimed in an older one moves nothing."""
 
 HOOK_CALL_MOVES: Mapping[HookCallState, frozenset[HookCallState]] = {
-    # `called`; `give_up`
+    # `called`; `give_up`, `give_up_unended`
     HookCallState.PENDING: frozenset({HookCallState.DONE, HookCallState.GIVEN_UP}),
     HookCallState.DONE: frozenset(),
     # `call_again`

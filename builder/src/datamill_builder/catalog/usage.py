@@ -18,7 +18,7 @@ What is saved in all is the sum of what was saved by each build.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ from sqlalchemy import (
 )
 
 from datamill_builder.catalog.schema import builds, datasets, downloads, requests, shards
+
+_AT_A_TIME = 500
+"""Databases limit how many values one statement may name."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,15 @@ def savings(connection: Connection) -> Saving:
     )
 
 
-def usage_of(connection: Connection, content_keys: Collection[str]) -> dict[str, Usage]:
+def usage_of(connection: Connection, content_keys: Iterable[str]) -> dict[str, Usage]:
     """Return how builds are used, by content key."""
-    if not content_keys:
-        return {}
-    rows = connection.execute(_of_builds().where(builds.c.content_key.in_(content_keys)))
-    return {
-        row.content_key: Usage(
-            _saving(row),
-            row.downloads,
-            max((at for at in (row.asked_at, row.fetched_at) if at is not None), default=None),
-        )
-        for row in rows
-    }
+    named = sorted(set(content_keys))
+    found: dict[str, Usage] = {}
+    for begin in range(0, len(named), _AT_A_TIME):
+        some = named[begin : begin + _AT_A_TIME]
+        rows = connection.execute(_of_builds().where(builds.c.content_key.in_(some)))
+        found |= {row.content_key: _usage(row) for row in rows}
+    return found
 
 
 def requests_over_time(
@@ -154,6 +153,11 @@ def _of_builds() -> Select[Any]:
         builds.c.epoch,
         *(query.correlate(builds).scalar_subquery().label(name) for name, query in columns),
     )
+
+
+def _usage(row: Row[Any]) -> Usage:
+    used_at = (at for at in (row.asked_at, row.fetched_at) if at is not None)
+    return Usage(_saving(row), row.downloads, max(used_at, default=None))
 
 
 def _saving(row: Row[Any]) -> Saving:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func,
 
 from datamill.events import Accepted, Evicted, Failed, Planned, Ready, Reason
 from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog.holdings import held_bytes
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.schema import builds, datasets, outbox, requests, shards, tasks
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskState
@@ -80,6 +81,12 @@ class DatasetView:
     def dataset_id(self) -> str:
         """The dataset id."""
         return str(self.dataset.dataset_id)
+
+    @property
+    def ended_at(self) -> float | None:
+        """When it was ready, or failed."""
+        ended: float | None = self.build.ended_at if self.build else self.dataset.failed_at
+        return ended
 
     def accepted(self) -> Accepted:
         """Return the event that says that it is waited for."""
@@ -250,6 +257,12 @@ def waiting_for_space(connection: Connection, *subjects: str | None) -> str | No
     return connection.scalar(query)
 
 
+def builds_ready(connection: Connection) -> int:
+    """Return how many builds have their archive."""
+    which = builds.c.state == BuildState.READY
+    return connection.scalar(select(func.count()).select_from(builds).where(which)) or 0
+
+
 def numbers(connection: Connection) -> Numbers:
     """Return what the catalog can count."""
     by_build = connection.execute(select(builds.c.state, func.count()).group_by(builds.c.state))
@@ -262,21 +275,12 @@ def numbers(connection: Connection) -> Numbers:
         outbox=connection.scalar(select(func.count()).select_from(outbox)) or 0,
         requests=connection.scalar(select(func.count()).select_from(requests)) or 0,
         leases_lost=leases_lost(connection),
-        store_bytes=_store_bytes(connection),
+        store_bytes=held_bytes(connection),
         waiting_for_space=connection.scalar(
             select(func.count()).select_from(tasks).where(_WAITS_FOR_SPACE)
         )
         or 0,
     )
-
-
-def _store_bytes(connection: Connection) -> int:
-    archives = connection.scalar(
-        select(func.sum(builds.c.bytes)).where(builds.c.state == BuildState.READY)
-    )
-    loose = connection.scalar(select(func.sum(shards.c.bytes)).where(shards.c.file.is_not(None)))
-    # PostgreSQL sums big integers to a decimal.
-    return int(archives or 0) + int(loose or 0)
 
 
 def _with_states() -> Select[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -16,13 +17,14 @@ from datamill.logs import DATASET_ID
 from datamill_builder.catalog import Catalog, PatientChanges, Transaction, hook_calls
 from datamill_builder.catalog.hook_calls import HookCall
 from datamill_builder.hooks.message import Message, Outcome, Target
-from datamill_builder.hooks.retrying import PAUSES_SECS, pause_secs
+from datamill_builder.hooks.retrying import PAUSES_SECS, is_spent, pause_secs
 
 log = logging.getLogger(__name__)
 
 LOOK_SECS = 1.0
 _LEASE_SECS = 15.0
 """Beyond the hook's time limit: so long a call waits whose caller was killed meanwhile."""
+_NO_WORD = "its last attempt ended without a word: was the builder killed by it?"
 
 
 class HookCaller(threading.Thread):
@@ -76,21 +78,49 @@ class HookCaller(threading.Thread):
 
     def _make(self, row: Row[Any]) -> None:
         failpoint("hook.due")
+        if is_spent(row.attempts):
+            self._give_up(row)
+            return
         with self._catalog.write() as change:
             call = hook_calls.claim(change, row, self._hook.timeout_secs + _LEASE_SECS)
         if call is None:
             return  # another builder was faster
         failpoint("hook.claimed")
         started = time.monotonic()
-        outcome = self._target.tell(Message(call.body, call.attempts))
+        outcome = self._tell(call)
         failpoint("hook.told")
         self._changes.make(lambda change: self._end(change, call, outcome))
         self._log(call, outcome, time.monotonic() - started)
+
+    def _tell(self, call: HookCall) -> Outcome:
+        """Make the attempt; what goes wrong in a way that nobody foresaw is one that failed."""
+        try:
+            outcome = self._target.tell(Message(call.body, call.attempts))
+        except Exception as error:
+            # All there is: a target works on what a stranger answered, and an attempt whose end
+            # is not written down is made again and again. A thread that dies of it takes the
+            # builder along, and the next builder.
+            says = f"not foreseen: {type(error).__name__}: why is in the builder's log"
+            about = {DATASET_ID: call.dataset_id}
+            log.exception("hook %s: an error that nobody foresaw", self._hook.name, extra=about)
+            return Outcome(False, says)
+        # No database takes every character.
+        says = "".join(one if one.isprintable() else "\ufffd" for one in outcome.says)
+        return replace(outcome, says=says)
+
+    def _give_up(self, row: Row[Any]) -> None:
+        with self._catalog.write() as change:
+            given_up = hook_calls.give_up_unended(change, row, _NO_WORD)
+        if given_up:
+            about = {DATASET_ID: row.dataset_id}
+            log.error("hook %s: %s: %s", self._hook.name, row.event, _NO_WORD, extra=about)
 
     def _end(self, change: Transaction, call: HookCall, outcome: Outcome) -> None:
         pause = _pause_secs(call, outcome)
         if outcome.done:
             hook_calls.called(change, call)
+        elif outcome.broken_off:
+            hook_calls.hand_back(change, call, outcome.says)
         elif pause is None:
             hook_calls.give_up(change, call, outcome.says)
         else:
@@ -101,6 +131,8 @@ class HookCaller(threading.Thread):
         about = {DATASET_ID: call.dataset_id}
         if outcome.done:
             log.info("%s: %s after %.2f s", told, outcome.says, secs, extra=about)
+        elif outcome.broken_off:
+            log.info("%s: %s; it is made again", told, outcome.says, extra=about)
         elif _pause_secs(call, outcome) is None:
             log.error("%s: %s; given up", told, outcome.says, extra=about)
         else:

@@ -16,7 +16,7 @@ from typing import Any
 
 from datamill.hook_settings import HookSettings
 from datamill.logs import DATASET_ID
-from datamill_builder.hooks.message import Message, Outcome
+from datamill_builder.hooks.message import STOPPED, Message, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ _NOT_FOR_IT = (
     "DATAMILL_HOOKS",
 )
 """What holds passwords, or secrets of other hooks."""
+
+_MOST_IN_VARIABLE_BYTES = 32_000
+"""What is longer is on standard input alone: Linux takes 128 KiB (MAX_ARG_STRLEN), others less."""
 
 _TAIL_BYTES = 4096
 _SHOWN_CHARACTERS = 200
@@ -51,6 +54,8 @@ class Command:
 
     def tell(self, message: Message) -> Outcome:
         """Run the command; exit code 0 says that it is done."""
+        if self._stopped:
+            return STOPPED
         try:
             with tempfile.TemporaryFile() as told:
                 # A file, not a pipe: who reads nothing must not hold up who writes.
@@ -105,7 +110,7 @@ class Command:
     def _outcome(self, code: int, in_time: bool, said: str) -> Outcome:
         last_words = f": {said[-_SHOWN_CHARACTERS:]}" if said else ""
         if self._stopped and code != 0:
-            return Outcome(False, "the builder was stopped meanwhile")
+            return STOPPED
         if not in_time:
             return Outcome(False, f"killed after {self._timeout_secs:g} s{last_words}")
         if code < 0:
@@ -146,18 +151,21 @@ class _Tail:
         self._selector.close()
 
 
-def _environment(message: Message) -> dict[str, str]:
-    inherited = {name: text for name, text in os.environ.items() if name not in _NOT_FOR_IT}
+def _environment(message: Message) -> dict[str, str | bytes]:
+    inherited: dict[str, str | bytes] = {
+        name: text for name, text in os.environ.items() if name not in _NOT_FOR_IT
+    }
     document = message.document
     event = document.pop("event")
-    fields = {f"{_PREFIX}_{name.upper()}": _text(value) for name, value in document.items()}
-    return inherited | {_PREFIX: event, f"{_PREFIX}_ATTEMPT": str(message.attempt)} | fields
+    fields = {f"{_PREFIX}_{name.upper()}": _bytes(value) for name, value in document.items()}
+    short = {name: text for name, text in fields.items() if len(text) <= _MOST_IN_VARIABLE_BYTES}
+    return inherited | {_PREFIX: event, f"{_PREFIX}_ATTEMPT": str(message.attempt)} | short
 
 
-def _text(value: Any) -> str:
-    """Return a field as a variable holds it: texts as they are, all else as JSON."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.replace("\0", "\\0")
+def _bytes(value: Any) -> bytes:
+    """Return a field as a variable holds it, in UTF-8: texts as they are, all else as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.replace("\0", "\\0").encode("utf-8", "replace")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 
 MAX_ANSWER_BYTES = 4096
 """What is read of an answer: enough to see why it refuses."""
+
+_LOOK_SECS = 0.1
 
 Connection = TypeVar("Connection", bound=http.client.HTTPConnection)
 
@@ -103,22 +106,49 @@ def post(url: str, body: bytes, headers: dict[str, str], timeout_secs: float, li
     Proxies are those of the environment; certificates are verified. Raises `OSError`,
     `HTTPException` or `ValueError`; `TimeoutError` when the time is over, or `line` was cut.
     """
-    opener = urllib.request.build_opener(_Plain(line), _Tls(line), _NoRedirects())
     call = urllib.request.Request(url, data=body, headers=headers, method="POST")
-    limit = threading.Timer(timeout_secs, line.cut)
-    limit.daemon = True
-    limit.start()
-    try:
-        answer = _answer(opener, call, timeout_secs)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        if line.was_cut:
-            raise TimeoutError from error
-        raise
-    finally:
-        limit.cancel()
+    talk = _Talk(call, timeout_secs, line)
+    deadline = time.monotonic() + timeout_secs
+    talk.start()
+    while talk.is_alive() and not line.was_cut:
+        talk.join(_LOOK_SECS)
+        if time.monotonic() > deadline:
+            line.cut()
     if line.was_cut:
         raise TimeoutError  # a head that is cut short is read as if that were its end
-    return answer
+    return talk.result()
+
+
+class _Talk(threading.Thread):
+    """The call itself, in a thread that nobody has to wait for.
+
+    Looking up a name can't be cut off, and takes as long as the resolver likes. Who comes back
+    from there after the time sends nothing.
+    """
+
+    def __init__(self, call: urllib.request.Request, timeout_secs: float, line: Line) -> None:
+        super().__init__(name="hook call", daemon=True)
+        self._call = call
+        self._timeout_secs = timeout_secs
+        self._line = line
+        self._answer: Answer | None = None
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Post, and keep what comes of it."""
+        line = self._line
+        opener = urllib.request.build_opener(_Plain(line), _Tls(line), _NoRedirects())
+        try:
+            self._answer = _answer(opener, self._call, self._timeout_secs)
+        except Exception as error:  # noqa: BLE001 - raised in the thread that asked
+            self._error = error
+
+    def result(self) -> Answer:
+        """Return the answer, or raise what went wrong; once it has ended."""
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None
+        return self._answer
 
 
 def _answer(

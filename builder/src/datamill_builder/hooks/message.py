@@ -41,6 +41,11 @@ class Outcome:
     """Whether another attempt is of no use."""
     pause_secs: float = 0.0
     """How long the other side wants to be left alone."""
+    broken_off: bool = False
+    """Whether we were told to stop meanwhile: it was no attempt."""
+
+
+STOPPED = Outcome(False, "the builder was stopped meanwhile", broken_off=True)
 
 
 class Target(Protocol):

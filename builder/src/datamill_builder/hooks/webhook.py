@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from datamill.errors import first_line
 from datamill.hook_settings import HookSettings, secret_bytes
 from datamill_builder.hooks.connection import Answer, Line, post
-from datamill_builder.hooks.message import Message, Outcome
+from datamill_builder.hooks.message import STOPPED, Message, Outcome
 from datamill_builder.hooks.signature import signature
 
 _SHOWN_CHARACTERS = 200
@@ -37,6 +37,8 @@ class Webhook:
     def tell(self, message: Message) -> Outcome:
         """Post a message; 2xx is an answer, 410 says never to come again."""
         self._line = line = Line()
+        if self._stopped:  # looked at after the line is there, which `stop` cuts after saying so
+            return STOPPED
         body = message.body.encode()
         try:
             answer = post(
@@ -44,7 +46,7 @@ class Webhook:
             )
         except TimeoutError:
             if self._stopped:
-                return Outcome(False, "the builder was stopped meanwhile")
+                return STOPPED
             return Outcome(False, f"no answer within {self._timeout_secs:g} s")
         except (OSError, http.client.HTTPException, ValueError) as error:
             return Outcome(False, self._without_url(_reason(error)))
@@ -112,7 +114,7 @@ def _retry_after(answer: Answer) -> float:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, aware.timestamp() - time.time())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row
-
-from datamill_builder.catalog import differences, overview, views
-from datamill_builder.catalog.differences import Difference, Side
+from datamill_builder.catalog import differences, views
+from datamill_builder.catalog.differences import (
+    Difference,
+    Side,
+    known_defaults,
+    same_value,
+)
+from datamill_builder.catalog.sides import find_side, sides_of_name
 from datamill_builder.catalog.views import DatasetView
-from datamill_notifier import looking
+from datamill_notifier import dataset_states
 from datamill_notifier.service import Service
 
 _LOOKED_AT = 30
@@ -39,43 +42,22 @@ def look(service: Service, ours: str, theirs: str) -> Compared | None:
         second = views.dataset_view(connection, theirs)
         if first is None or second is None:
             return None
-        rows = overview.same_name(connection, first.dataset.dataset_name, _LOOKED_AT)
-    version = first.dataset.handler_version
-    one, other = side_of_view(first), side_of_view(second)
-    found = differences.compare(one, other, known_defaults(rows, version))
+        one, other = find_side(connection, ours), find_side(connection, theirs)
+        alike = sides_of_name(connection, first.dataset.dataset_name, _LOOKED_AT)
+    assert one is not None and other is not None
+    found = differences.compare(one, other, defaults_of(alike, one.handler_version))
     return Compared(
-        ours=looking.as_stored(service, first),
-        theirs=looking.as_stored(service, second),
+        ours=dataset_states.as_stored(service, first),
+        theirs=dataset_states.as_stored(service, second),
         verdict=_sentence(found),
         differences=found.differences,
         same=_same(one, other),
     )
 
 
-def side(row: Row[Any], recipe: str | None) -> Side:
-    """Return a row of `datasets` and its build's recipe as one side of a comparison."""
-    return Side(
-        row.dataset_name,
-        row.handler_version,
-        json.loads(row.config),
-        None if recipe is None else json.loads(recipe),
-        row.content_key,
-        row.dataset_id,
-    )
-
-
-def side_of_view(view: DatasetView) -> Side:
-    """Return the same of a view."""
-    return side(view.dataset, view.build.recipe if view.build is not None else None)
-
-
-def known_defaults(rows: Iterable[Row[Any]], handler_version: str) -> dict[str, Any]:
-    """Return the defaults of a handler version, as far as datasets of the same name tell them.
-
-    `rows` are those of `overview.same_name`.
-    """
-    alike = (row for row in rows if row.handler_version == handler_version)
-    return differences.known_defaults(side(row, row.recipe) for row in alike)
+def defaults_of(alike: Iterable[Side], handler_version: str) -> dict[str, Any]:
+    """Return the defaults of a handler version, as far as datasets of a name tell them."""
+    return known_defaults(each for each in alike if each.handler_version == handler_version)
 
 
 def in_short(found: Iterable[Difference]) -> str:
@@ -95,9 +77,8 @@ def _same(one: Side, other: Side) -> list[tuple[str, Any]]:
     if one.recipe is None or other.recipe is None:
         return []
     ours, theirs = one.recipe.get("config", {}), other.recipe.get("config", {})
-    # Python says that True is 1; JSON does not.
     return [
         (name, value)
         for name, value in sorted(ours.items())
-        if name in theirs and json.dumps(value) == json.dumps(theirs[name])
+        if name in theirs and same_value(value, theirs[name])
     ]

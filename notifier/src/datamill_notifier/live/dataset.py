@@ -13,29 +13,27 @@ from sqlalchemy import Connection, Row
 
 from datamill.archive import Manifest, read_manifest
 from datamill.errors import ArchiveError
-from datamill.events import Failed, Progress
-from datamill_builder.catalog import differences, lifecycle, overview, usage, views
+from datamill.events import Failed
+from datamill_builder.catalog import differences, lifecycle, usage, views
 from datamill_builder.catalog.differences import Side
-from datamill_builder.catalog.overview import Work
-from datamill_builder.catalog.states import TaskKind
+from datamill_builder.catalog.options import Option, options
+from datamill_builder.catalog.sides import find_side, sides_of_name
 from datamill_builder.catalog.usage import Usage
 from datamill_builder.catalog.views import DatasetView, PublicState
-from datamill_notifier import looking
-from datamill_notifier.live import compare, options, shard_grid, waiting, workers
-from datamill_notifier.live.options import Option
-from datamill_notifier.live.overview import given_options, share_done
+from datamill_builder.catalog.work import shards_of_note
+from datamill_notifier import activity, dataset_states
+from datamill_notifier.activity import Crew, Queued, Running
+from datamill_notifier.live import compare, shard_grid
 from datamill_notifier.live.sample import SampledFeature
 from datamill_notifier.live.shard_grid import Cell, ShardState
-from datamill_notifier.live.snippet import snippet
 from datamill_notifier.live.timeline import Timeline, step_secs, timeline
-from datamill_notifier.live.workers import Hand
 from datamill_notifier.live.written import names
 from datamill_notifier.service import Service
+from datamill_notifier.snippet import snippet
 
 _OTHERS = 30
 """How many of the same name are looked at: for defaults, and to compare with."""
 _SHOWN_OTHERS = 12
-_KNOWN_SECS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,11 @@ class DatasetPage:
     options: list[Option]
     failed: Failed | None
     ended_at: float | None
-    why: str
-    """What it waits for, if it does."""
+    running: Running | None
+    """Where it is being built."""
+    queued: Queued | None
+    """Where it waits."""
     clients: str
-    hands: list[Hand]
-    told: Progress | None
-    records_done: int
-    share: float
     cells: list[Cell]
     shard_counts: Counter[ShardState]
     splits: list[Split]
@@ -96,37 +92,31 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         view = views.dataset_view(connection, dataset_id)
         if view is None:
             return None
-        view = looking.as_stored(service, view)
+        view = dataset_states.as_stored(service, view)
         key = str(view.dataset.content_key) if view.build is not None else None
-        same_name = overview.same_name(connection, view.dataset.dataset_name, _OTHERS)
+        side = find_side(connection, dataset_id)
+        alike = sides_of_name(connection, view.dataset.dataset_name, _OTHERS)
         shards = lifecycle.find_shards(connection, key) if key else []
-        work = overview.shard_work(connection, key) if key else {}
-        known = workers.labels(overview.builders_seen(connection, now - _KNOWN_SECS))
-        busy = overview.in_hand(connection)
-        why = _why(connection, view, busy, known)
+        work = shards_of_note(connection, key) if key else {}
+        who = activity.crew(connection, now)
+        running, queued = _under_way(service, connection, view, who)
         requests, downloads = _over_time(connection, view, now)
         used = usage.usage_of(connection, [key]).get(key, Usage()) if key else Usage()
-        waits = int(view.dataset.waiting)
-        clients = overview.waiting_clients(connection, dataset_id, waits) if waits else []
-    given = given_options(view)
-    recipe = json.loads(view.build.recipe) if view.build is not None else {}
-    defaults = compare.known_defaults(same_name, view.dataset.handler_version)
-    told = service.live.progress.of(dataset_id)
-    records = max(view.records_done, told.records_done if told else 0)
+        clients = views.waiting_clients(connection, view.dataset)
+    assert side is not None
+    recipe = dict(side.recipe or {})
+    defaults = compare.defaults_of(alike, side.handler_version)
     return DatasetPage(
         now=now,
         view=view,
         recipe=recipe,
-        options=options.options(given, recipe.get("config"), defaults),
+        options=options(side.config, recipe.get("config"), defaults),
         failed=view.failed(),
-        ended_at=view.build.ended_at if view.build is not None else view.dataset.failed_at,
-        why=why,
-        clients=names(clients, waits),
-        hands=workers.hands(busy, [dataset_id, key or ""], known),
-        told=told,
-        records_done=records,
-        share=share_done(view, records),
-        cells=shard_grid.cells(shards, work, known),
+        ended_at=view.ended_at,
+        running=running,
+        queued=queued,
+        clients=names(clients, view.dataset.waiting),
+        cells=shard_grid.cells(shards, work, who.labels),
         shard_counts=Counter(shard_grid.shard_states(shards, work)),
         splits=_splits(view.build, shards),
         usage=used,
@@ -134,25 +124,22 @@ def look(service: Service, dataset_id: str) -> DatasetPage | None:
         samples=_samples(service, view, shards),
         requests=requests,
         downloads=downloads,
-        others=_others(view, same_name, defaults),
-        code=snippet(view.dataset.dataset_name, view.dataset.handler_version, given),
+        others=_others(side, alike, defaults),
+        code=snippet(side),
     )
 
 
-def _why(
-    connection: Connection, view: DatasetView, busy: Sequence[Work], known: dict[str, str]
-) -> str:
-    key = view.dataset.content_key
+def _under_way(
+    service: Service, connection: Connection, view: DatasetView, who: Crew
+) -> tuple[Running | None, Queued | None]:
     match view.state:
-        case PublicState.QUEUED:
-            subjects = [subject for subject in (view.dataset_id, key) if subject]
-            kinds = (TaskKind.RESOLVE, TaskKind.PLAN)
-            active = overview.active_work(connection, subjects, kinds)
-            return waiting.why(view, active, known, bool(known))
         case PublicState.BUILDING:
-            full = views.waiting_for_space(connection, view.dataset_id, key)
-            return full or waiting.stalled(view, any(task.subject == key for task in busy))
-    return ""
+            (running,) = activity.running(connection, [view], who, service.live.progress)
+            return running, None
+        case PublicState.QUEUED:
+            (queued,) = activity.queued(connection, [view], who)
+            return None, queued
+    return None, None
 
 
 def _over_time(connection: Connection, view: DatasetView, now: float) -> tuple[Timeline, Timeline]:
@@ -200,17 +187,14 @@ def _samples(
     return service.live.samples.of(archive, view.build, shards)
 
 
-def _others(
-    view: DatasetView, rows: Sequence[Row[Any]], defaults: Mapping[str, Any]
-) -> list[Other]:
-    mine = compare.side_of_view(view)
-    others = [row for row in rows if row.dataset_id != view.dataset_id]
+def _others(mine: Side, alike: Sequence[Side], defaults: Mapping[str, Any]) -> list[Other]:
+    others = [each for each in alike if each.dataset_id != mine.dataset_id]
     return [
-        Other(row.dataset_id, row.handler_version, _difference(mine, row, defaults))
-        for row in others[:_SHOWN_OTHERS]
+        Other(str(each.dataset_id), each.handler_version, _difference(mine, each, defaults))
+        for each in others[:_SHOWN_OTHERS]
     ]
 
 
-def _difference(mine: Side, row: Row[Any], defaults: Mapping[str, Any]) -> str:
-    found = differences.compare(mine, compare.side(row, row.recipe), defaults)
+def _difference(mine: Side, other: Side, defaults: Mapping[str, Any]) -> str:
+    found = differences.compare(mine, other, defaults)
     return compare.in_short(found.differences) or found.text

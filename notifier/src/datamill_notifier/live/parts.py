@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from datamill_builder.catalog import Catalog, views
+from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.holdings import held_bytes
 from datamill_builder.catalog.usage import Saving, savings
 from datamill_notifier.live.kept import Kept
 from datamill_notifier.live.progress import LatestProgress
@@ -36,6 +37,6 @@ def live_parts(
 
     def total() -> Totals:
         with catalog.read() as connection:
-            return Totals(savings(connection), views.numbers(connection).store_bytes)
+            return Totals(savings(connection), held_bytes(connection))
 
     return LiveParts(store_budget_bytes, Kept(total), progress)

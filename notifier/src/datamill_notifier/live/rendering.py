@@ -11,7 +11,7 @@ from datamill_builder.catalog.differences import Untold
 from datamill_notifier.live import assets, plots, written
 from datamill_notifier.live.compare import Compared
 from datamill_notifier.live.dataset import DatasetPage
-from datamill_notifier.live.overview import Overview, given_options
+from datamill_notifier.live.main_page import MainPage, given_options
 from datamill_notifier.live.sample import ClassCounts
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -32,9 +32,9 @@ _AT_ROOT = ""
 _BELOW_PAGE = "../"
 
 
-def main_page(found: Overview, text: str) -> str:
+def main_page(found: MainPage, text: str) -> str:
     """Return the main page; `text` is what the filter says. Links are relative."""
-    return _rendered("overview.html", _AT_ROOT, "events", page=found, text=text)
+    return _rendered("main.html", _AT_ROOT, "events", page=found, text=text)
 
 
 def dataset_page(found: DatasetPage) -> str:

@@ -11,8 +11,8 @@ from aiohttp import web
 from datamill.errors import first_line
 from datamill_builder.catalog import CatalogUnavailable
 from datamill_builder.catalog.lifecycle import storable
-from datamill_notifier import looking
-from datamill_notifier.live import assets, compare, dataset, overview, rendering
+from datamill_notifier import dataset_states
+from datamill_notifier.live import assets, compare, dataset, main_page, rendering
 from datamill_notifier.parameters import limit_of
 from datamill_notifier.problems import not_found
 from datamill_notifier.representation import IMMUTABLE, REVALIDATE
@@ -39,7 +39,7 @@ async def get_page(request: web.Request) -> web.Response:
 async def get_comparison(request: web.Request) -> web.Response:
     """Answer with two datasets side by side: `id` is given twice."""
     ids = request.query.getall("id", [])
-    if len(ids) != 2 or not all(looking.is_dataset_id(each) for each in ids):
+    if len(ids) != 2 or not all(dataset_states.is_dataset_id(each) for each in ids):
         return _problem(400, "Two datasets are needed", "Pick two datasets in the list.")
     return await _page(_comparison, service_of(request), *ids)
 
@@ -67,11 +67,11 @@ async def get_asset(request: web.Request) -> web.Response:
 
 
 def _main(service: Service, text: str, limit: int) -> str:
-    return rendering.main_page(overview.look(service, text, limit), text)
+    return rendering.main_page(main_page.look(service, text, limit), text)
 
 
 def _dataset(service: Service, dataset_id: str) -> str | None:
-    found = dataset.look(service, dataset_id) if looking.is_dataset_id(dataset_id) else None
+    found = dataset.look(service, dataset_id) if dataset_states.is_dataset_id(dataset_id) else None
     return None if found is None else rendering.dataset_page(found)
 
 

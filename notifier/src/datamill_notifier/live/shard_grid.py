@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from datamill_builder.catalog.overview import Work
 from datamill_builder.catalog.states import TaskState
+from datamill_builder.catalog.work import Task
 from datamill_notifier.live.written import count, duration, size
 
 _MOST_CELLS = 1000
@@ -33,13 +33,13 @@ class Cell:
     title: str
 
 
-def shard_states(shards: Sequence[Row[Any]], work: Mapping[int, Work]) -> list[ShardState]:
+def shard_states(shards: Sequence[Row[Any]], work: Mapping[int, Task]) -> list[ShardState]:
     """Return where each shard stands."""
     return [_state(row, work.get(row.number)) for row in shards]
 
 
 def cells(
-    shards: Sequence[Row[Any]], work: Mapping[int, Work], builders: Mapping[str, str]
+    shards: Sequence[Row[Any]], work: Mapping[int, Task], builders: Mapping[str, str]
 ) -> list[Cell]:
     """Return the squares of a build, in the order of its shards.
 
@@ -59,7 +59,7 @@ def cells(
     ]
 
 
-def _state(row: Row[Any], work: Work | None) -> ShardState:
+def _state(row: Row[Any], work: Task | None) -> ShardState:
     if row.sha256 is not None:
         return ShardState.DONE
     match work.state if work else None:
@@ -70,7 +70,7 @@ def _state(row: Row[Any], work: Work | None) -> ShardState:
     return ShardState.WAITING
 
 
-def _title(row: Row[Any], work: Work | None, builders: Mapping[str, str]) -> str:
+def _title(row: Row[Any], work: Task | None, builders: Mapping[str, str]) -> str:
     said = [f"shard {row.number} of {row.split}"]
     if row.sha256 is not None:
         said += [f"{count(row.records)} records", size(row.bytes)]

@@ -74,6 +74,7 @@ _OPTION = record(
     name=text(),
     value=_ANYTHING,
     given=flag("Whether the request has it."),
+    changed=flag("Whether it is not the default."),
 )
 _PROVENANCE = record(
     "What it is made from.",
@@ -156,8 +157,18 @@ CLOSER: dict[str, Document] = {
         links=_LINKS,
         python=text("What gets it in a training script."),
     ),
+    "Ids": record(
+        datasets=many(record(dataset_id=DATASET_ID, content_key=maybe(text()))),
+        contents=many(
+            record(
+                "What is built or was; no dataset id stands for it where raw data changed.",
+                content_key=text(),
+                dataset_ids=many(DATASET_ID),
+            )
+        ),
+    ),
     "Overview": record(
-        "The service at a glance.",
+        "The service as a whole.",
         time=time(),
         broker_connected=flag(),
         trouble=maybe(text("What is wrong with a disk.")),

@@ -54,7 +54,7 @@ OPERATIONS = (
         {
             200: Answer(
                 "Some of them.",
-                json_of(many(ref("Summary")), [examples.SUMMARY]),
+                json_of(many(ref("Summary")), [examples.LISTED]),
                 ("Cache-Control",),
             )
         },

@@ -63,7 +63,7 @@ _SUMMARY = {
     "created_at": _TIME,
     "ended_at": _TIME,
 }
-SUMMARY = _SUMMARY | {
+LISTED = _SUMMARY | {
     "downloads": 2,
     "downloaded_bytes": 1624691356,
     "used_at": _TIME,

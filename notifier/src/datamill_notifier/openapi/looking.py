@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datamill_notifier.openapi.operations import Answer, Operation, json_of, ref
-from datamill_notifier.openapi.schemas import ANY_OF_TWO
+from datamill_notifier.openapi.operations import Answer, Operation, in_path, json_of, ref
+from datamill_notifier.openapi.schemas import ANY_OF_TWO, text
 from datamill_notifier.openapi.shared import ID
 
 _AS_OF_NOW = ("Cache-Control",)
@@ -13,8 +13,12 @@ OPERATIONS = (
         "GET",
         "/overview",
         "overview",
-        "The service at a glance: what is built, what waits and why, what came of it, who works.",
-        {200: Answer("As of now.", json_of(ref("Overview")), _AS_OF_NOW)},
+        "The service as a whole: what is built, what waits and why, what came of it, who works.",
+        {
+            200: Answer(
+                "As of now; totals may be some seconds old.", json_of(ref("Overview")), _AS_OF_NOW
+            )
+        },
     ),
     Operation(
         "GET",
@@ -31,6 +35,15 @@ OPERATIONS = (
         {200: Answer("As of now.", json_of(ref("Details")), _AS_OF_NOW)},
         (404,),
         [ID],
+    ),
+    Operation(
+        "GET",
+        "/ids/{prefix}",
+        "ids",
+        "What an abbreviated id may stand for: dataset ids and content keys that begin so.",
+        {200: Answer("At most 100 of each.", json_of(ref("Ids")), _AS_OF_NOW)},
+        (400,),
+        [in_path("prefix", text(pattern="^[0-9a-f]{1,64}$"), "The first characters.")],
     ),
     Operation(
         "POST",

@@ -90,10 +90,10 @@ SUMMARY: dict[str, Document] = {
 }
 
 USE: dict[str, Document] = {
-    "downloads": count("Of its archive."),
+    "downloads": count("Of its content, whatever ids it is asked for by."),
     "downloaded_bytes": count(),
     "used_at": maybe(time("When it was asked for or fetched last.")),
-    "pinned_at": maybe(time("Since when it is not to be evicted.")),
+    "pinned_at": maybe(time("Since when it is never evicted.")),
 }
 
 SHARD = record(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from datamill.table import size
+from datamill_producer.completing import complete_dataset_id
 from datamill_producer.each_dataset import do_to_each
 from datamill_producer.gateway import Document
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...", shell_complete=complete_dataset_id)
 @click.option(
     "--force",
     is_flag=True,

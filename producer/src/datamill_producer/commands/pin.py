@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import click
 
+from datamill_producer.completing import complete_dataset_id
 from datamill_producer.each_dataset import do_to_each
 from datamill_producer.gateway import Document
 
-_ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
+_ids = click.argument(
+    "ids", nargs=-1, required=True, metavar="ID...", shell_complete=complete_dataset_id
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
@@ -34,8 +37,9 @@ def pin(ids: tuple[str, ...], as_json: bool) -> None:
 def unpin(ids: tuple[str, ...], as_json: bool) -> None:
     """Let the datasets ID be evicted again.
 
-    A content key may stand for a dataset whose raw data is another by now: `datamill gc
-    --dry-run` shows what is pinned. Needs the admin token.
+    What was pinned stays pinned when its raw data changes, and no dataset id stands for it any
+    more: then ID is its content key. `datamill gc --dry-run` shows what is pinned, by the ids that
+    this takes. Needs the admin token.
 
     \b
     Example:

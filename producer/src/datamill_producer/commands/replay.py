@@ -39,7 +39,7 @@ _SHOWN_OF_ID = 12
     shell_complete=complete_dataset_name,
 )
 @click.option("--failed", is_flag=True, help="Those that failed.")
-@click.option("--dead", is_flag=True, help="The dead letters: the same as `dead replay --all`.")
+@click.option("--dead", is_flag=True, help="The dead letters, as `dead replay --all` does.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be published.")
 @click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many a second."
@@ -68,7 +68,8 @@ def replay(
     became of it, with --wait once that is known; the last line, on stderr, counts them. The
     requests come from the catalog's log, which needs the admin token (DATAMILL_ADMIN_TOKEN), but
     for the service of `datamill up` on this machine. With --wait the exit code is 3 if one of them
-    failed, else 4 if one was not ready in the time given.
+    failed, else 4 if one was not ready in the time given. Dead letters that would be refused again
+    stay, and make the exit code 1.
 
     \b
     Examples:
@@ -83,8 +84,11 @@ def replay(
     if timeout is not None and not wait:
         raise click.UsageError("--timeout is for --wait")
     if dead:
-        _replay_dead(ctx, dry_run=dry_run, as_json=as_json)
-        return
+        from datamill_producer.commands.replay_dead import replay_all
+
+        ctx.exit(
+            replay_all(rate=rate, wait=wait, timeout_secs=timeout, dry_run=dry_run, as_json=as_json)
+        )
 
     from datamill.runfile import find_service
     from datamill.sessions import session_for
@@ -132,14 +136,6 @@ def _tell(trackers: list[Tracker], wait: bool, deadline: float | None, as_json: 
         outcomes.add(tracker)
     click.echo(outcomes.text, err=True)
     return outcomes
-
-
-def _replay_dead(ctx: click.Context, *, dry_run: bool, as_json: bool) -> None:
-    from datamill_producer.commands.dead import replay_dead
-
-    ctx.invoke(
-        replay_dead, which=(), everything=True, force=False, dry_run=dry_run, as_json=as_json
-    )
 
 
 def _say(request: Request, text: str, more: dict[str, object], as_json: bool) -> None:

@@ -9,7 +9,6 @@ import pytest
 from datamill_builder.catalog.differences import (
     Kind,
     Side,
-    changed_options,
     compare,
     known_defaults,
     near_text,
@@ -176,8 +175,3 @@ def test_what_will_be_the_same_data_is_said_so() -> None:
     found = nearest(asked({"jpeg_quality": 95}), [resolved({}), resolved({"jpeg_quality": 90})])
     assert found is not None
     assert near_text("5a57948d1f0cab", found[1]) == "is the same data as 5a57948d1f0c"
-
-
-def test_options_that_are_not_at_their_default() -> None:
-    found = changed_options({"jpeg_quality": 90, "crop": DEFAULTS["crop"], "x": 1}, DEFAULTS)
-    assert [each.text for each in found] == ["jpeg_quality: 95 → 90"]

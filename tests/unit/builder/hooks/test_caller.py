@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from datamill.hook_settings import HookSettings
 from datamill_builder.catalog import Catalog, PatientChanges, hook_calls
@@ -220,7 +221,8 @@ def test_a_caller_that_is_stopped_lets_go_at_once(
     with catalog.read() as connection:
         (row,) = hook_calls.listed(connection)
     assert (row.state, row.error) == ("pending", "the builder was stopped meanwhile")
-    assert row.due_at < time.time() + 10, "a restart goes on"
+    assert row.due_at <= time.time(), "a restart goes on at once"
+    assert row.attempts == 0, "restarts spend no attempts"
 
 
 def test_a_command_is_told_again_until_it_is_content(
@@ -234,6 +236,72 @@ def test_a_command_is_told_again_until_it_is_content(
     eventually(all_are(catalog, HookCallState.DONE), 20)
     ids = [json.loads(line)["id"] for line in (tmp_path / "told").read_text().splitlines()]
     assert ids == [message_id] * 3
+
+
+class Played:
+    """Does as a test says."""
+
+    def __init__(self, play: Callable[[Message], Outcome]) -> None:
+        self.attempts: list[int] = []
+        self._play = play
+
+    def tell(self, message: Message) -> Outcome:
+        self.attempts.append(message.attempt)
+        return self._play(message)
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+
+def test_a_target_that_raises_has_failed_and_takes_nobody_along(
+    catalog: Catalog,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(retrying, "PAUSES_SECS", (0.02, 0.02))
+
+    def fail(_message: Message) -> Outcome:
+        raise OverflowError("Python int too large to convert to C int")
+
+    target = Played(fail)
+    write(catalog)
+    caller = start(HookSettings(name="one", command=("true",)), target)
+    eventually(all_are(catalog, HookCallState.GIVEN_UP), 20)
+    assert caller.is_alive(), "a part that ends takes the builder along"
+    assert target.attempts == [1, 2, 3]
+    with catalog.read() as connection:
+        (row,) = hook_calls.listed(connection)
+    assert row.error == "not foreseen: OverflowError: why is in the builder's log"
+    assert "too large to convert" in caplog.text, "with its traceback"
+
+
+def test_a_call_whose_last_attempt_ended_without_a_word_is_given_up(
+    catalog: Catalog, start: Start
+) -> None:
+    write(catalog)
+    with catalog.write() as change:
+        change.connection.execute(update(table).values(attempts=len(PAUSES_SECS) + 1))
+    target = Played(lambda _message: Outcome(True, "ok"))
+    start(HookSettings(name="one", command=("true",)), target)
+    eventually(all_are(catalog, HookCallState.GIVEN_UP), 20)
+    assert target.attempts == []
+    with catalog.read() as connection:
+        (row,) = hook_calls.listed(connection)
+    assert "ended without a word" in row.error
+
+
+def test_what_no_database_takes_is_not_written(catalog: Catalog, start: Start) -> None:
+    write(catalog)
+    said = "exit code 1: \0 and \ud800"
+    start(HookSettings(name="one", command=("true",)), Played(lambda _: Outcome(False, said)))
+
+    def error() -> str | None:
+        with catalog.read() as connection:
+            (row,) = hook_calls.listed(connection)
+        return row.error
+
+    assert eventually(error, 20) == "exit code 1: \ufffd and \ufffd"
 
 
 class Recorder:

@@ -69,6 +69,24 @@ def test_it_gets_the_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "very-secret" not in str(environment)
 
 
+def test_what_is_too_long_for_a_variable_is_on_standard_input_alone(tmp_path: Path) -> None:
+    names = ["ärger", "日本"]
+    long = {**FAILED, "dataset_config": {"words": ["ü" * 100] * 300}, "splits": {"names": names}}
+    message = Message(json.dumps(long))
+    assert len(json.dumps(long["dataset_config"])) > 128 * 1024, "more than Linux takes"
+    program = (
+        "import json, os, sys; json.dump([json.load(sys.stdin), dict(os.environ)], "
+        "open('seen', 'w'))"
+    )
+    outcome = command(tmp_path, sys.executable, "-c", program).tell(message)
+    assert (outcome.done, outcome.says) == (True, "exit code 0")
+    document, environment = json.loads((tmp_path / "seen").read_text())
+    assert document == long
+    assert "DATAMILL_EVENT_DATASET_CONFIG" not in environment
+    assert environment["DATAMILL_EVENT_SPLITS"] == '{"names": ["ärger", "日本"]}', "as it is"
+    assert environment["DATAMILL_EVENT_REASON"] == "handler_error"
+
+
 @pytest.mark.parametrize(
     ("script", "done", "says"),
     [
@@ -151,4 +169,6 @@ def test_it_can_be_stopped_from_another_thread(tmp_path: Path) -> None:
     stopping.join()
     assert time.monotonic() - started < 10
     assert (outcome.done, outcome.says) == (False, "the builder was stopped meanwhile")
+    assert outcome.broken_off
+    assert hook.tell(MESSAGE).broken_off, "it was stopped before"
     hook.stop()  # once more: the number of its group may be another's by now

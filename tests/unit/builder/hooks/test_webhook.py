@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import ssl
 import threading
 import time
@@ -107,12 +108,13 @@ def test_retry_after_in_seconds_and_as_a_date(server: HookServer) -> None:
         answer(503, Retry_After=then),
         answer(503, Retry_After="Thu, 01 Jan 1970 00:00:00 GMT"),
         answer(429, Retry_After="soon"),
+        answer(503, Retry_After="Mon, 01 Jan 2026 99999999999999999999:00:00 GMT"),
         answer(429),
     ]
-    pauses = [webhook(server.url).tell(trial()).pause_secs for _ in range(5)]
+    pauses = [webhook(server.url).tell(trial()).pause_secs for _ in range(6)]
     assert pauses[0] == 120.0
     assert 590 < pauses[1] <= 600
-    assert pauses[2:] == [0.0, 0.0, 0.0]
+    assert pauses[2:] == [0.0, 0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("how", ["hangs", "drips a head", "drips a body"])
@@ -132,6 +134,35 @@ def test_the_time_limit_is_for_all_of_it(
     assert time.monotonic() - started < 3
     if how != "drips a body":  # of which the beginning is enough
         assert outcome.says == "no answer within 0.5 s"
+
+
+def test_the_time_limit_is_for_looking_up_the_name_too(
+    server: HookServer, over: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+    looked_up = threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        over.wait(10)
+        looked_up.set()
+        return look_up(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    started = time.monotonic()
+    outcome = webhook(server.url, timeout_secs=0.5).tell(trial())
+    assert time.monotonic() - started < 3
+    assert (outcome.done, outcome.says) == (False, "no answer within 0.5 s")
+    over.set()
+    assert looked_up.wait(10)
+    _ended("hook call")
+    assert server.told == [], "who comes late sends nothing: another builder may tell it by now"
+
+
+def _ended(name: str) -> None:
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_a_connection_that_is_cut(server: HookServer) -> None:
@@ -155,7 +186,9 @@ def test_it_can_be_stopped_from_another_thread(server: HookServer, over: threadi
     started = time.monotonic()
     outcome = hook.tell(trial())
     stopping.join()
-    assert outcome.says == "the builder was stopped meanwhile"
+    assert (outcome.says, outcome.broken_off) == ("the builder was stopped meanwhile", True)
+    assert hook.tell(trial()).broken_off, "it was stopped before"
+    assert len(server.told) == 1
     assert time.monotonic() - started < 5
 
 

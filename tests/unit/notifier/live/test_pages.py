@@ -13,9 +13,9 @@ from sqlalchemy import insert, update
 
 from datamill.events import Progress
 from datamill_builder.catalog import lifecycle, schema, tasks
-from datamill_builder.catalog.overview import Section
+from datamill_builder.catalog.sections import Section
 from datamill_builder.catalog.states import TaskKind
-from datamill_notifier.live import compare, dataset, overview, rendering
+from datamill_notifier.live import compare, dataset, main_page, rendering
 from datamill_notifier.service import Service
 from tests.support.catalog_steps import Steps
 
@@ -25,7 +25,7 @@ Make = Callable[..., Steps]
 
 
 def main(service: Service, text: str = "", limit: int = 50) -> str:
-    return rendering.main_page(overview.look(service, text, limit), text)
+    return rendering.main_page(main_page.look(service, text, limit), text)
 
 
 def of(service: Service, made: Steps) -> str:
@@ -114,7 +114,8 @@ def test_nothing_comes_from_elsewhere(service: Service, steps: Make) -> None:
 def test_a_build_under_way(service: Service, steps: Make) -> None:
     made = steps().accepted().resolved().planned().shard_made(0)
     with service.catalog.write() as change:
-        tasks.claim(change, TaskKind.SHARD, made.content_key, 1, "f" * 32)
+        claim = tasks.claim(change, TaskKind.SHARD, made.content_key, 1, "f" * 32)
+        assert claim is not None
         change.connection.execute(update(schema.requests).values(client="anna@gpu-7"))
         row = {"name": "f" * 32, "host": "mill-1", "workers": 2, "version": "0.1.0"}
         times = {"started_at": time.time(), "seen_at": time.time()}
@@ -139,7 +140,13 @@ def test_a_build_under_way(service: Service, steps: Make) -> None:
         assert "mill-1 shard 1" in read
     assert 'class="cell in-hand" title="shard 1 of train, in work on mill-1"' in page
     service.live.progress.note("failed", made.dataset_id, "")
-    assert "time left \N{EN DASH}" in words(main(service))
+    assert "1 min 15 s" not in words(main(service)), "what was told is forgotten"
+    with service.catalog.write() as change:
+        tasks.try_again(change, claim, "ValueError: once more")
+    for page in (main(service), of(service, made)):
+        read = words(page)
+        assert "time left \N{EN DASH}" in read, "nobody is at it"
+        assert "a shard is tried again after: ValueError: once more" in read
 
 
 def test_the_numbers_of_what_is_ready(service: Service, steps: Make) -> None:
@@ -149,7 +156,7 @@ def test_the_numbers_of_what_is_ready(service: Service, steps: Make) -> None:
         change.connection.execute(update(schema.builds).values(pinned_at=1.0))
         row = {"content_key": made.content_key, "bytes": 7, "started_at": time.time()}
         change.connection.execute(insert(schema.downloads), row)
-    found = overview.look(service, "", 50)
+    found = main_page.look(service, "", 50)
     (only,) = found.finished
     assert only.there
     assert (only.view.requests, only.usage.downloads) == (3, 1)
@@ -173,7 +180,7 @@ def test_an_archive_that_is_gone_is_said_to_be(service: Service, steps: Make) ->
 def test_the_filter_and_how_many_more_there_are(service: Service, steps: Make) -> None:
     for number in range(5):
         steps({"kind": "even" if number % 2 == 0 else "odd"} | {"n": number}).ready()
-    found = overview.look(service, "ready kind: even", 2)
+    found = main_page.look(service, "ready kind: even", 2)
     assert found.counts[Section.FINISHED] == 3
     assert len(found.finished) == 2
     page = rendering.main_page(found, "ready kind: even")

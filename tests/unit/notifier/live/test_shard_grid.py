@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from sqlalchemy import Row
 
-from datamill_builder.catalog.overview import Work
 from datamill_builder.catalog.states import TaskKind, TaskState
+from datamill_builder.catalog.work import Task
 from datamill_notifier.live.shard_grid import ShardState, cells, shard_states
 
 
@@ -19,9 +19,9 @@ def shard(number: int, done: bool = False) -> Row[Any]:
     return cast(Row[Any], row)
 
 
-def task(number: int, state: TaskState, attempts: int = 1, error: str | None = None) -> Work:
+def task(number: int, state: TaskState, attempts: int = 1, error: str | None = None) -> Task:
     owner = "a" * 32 if state is TaskState.LEASED else None
-    return Work(TaskKind.SHARD, "k", number, state, owner, attempts, error)
+    return Task(TaskKind.SHARD, "k", number, state, owner, attempts, error)
 
 
 def test_each_shard_says_where_it_stands() -> None:

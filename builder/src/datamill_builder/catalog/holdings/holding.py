@@ -82,6 +82,7 @@ def held_bytes(connection: Connection) -> int:
         select(func.sum(builds.c.bytes)).where(builds.c.state == BuildState.READY)
     )
     loose = connection.scalar(select(func.sum(shards.c.bytes)).where(shards.c.file.is_not(None)))
+    # PostgreSQL sums big integers to a decimal.
     return int(archives or 0) + int(loose or 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +9,11 @@ import pytest
 from sqlalchemy import insert, update
 
 from datamill.events import Reason
-from datamill_builder.catalog import Catalog, lifecycle, overview, schema
+from datamill_builder.catalog import Catalog, lifecycle, schema, sections, views
 from datamill_builder.catalog.lifecycle import Failure
-from datamill_builder.catalog.overview import Section
-from datamill_builder.catalog.states import TaskKind, TaskState
+from datamill_builder.catalog.sections import Section
+from datamill_builder.catalog.sides import sides_of_name
+from datamill_builder.catalog.states import TaskKind
 from tests.support.postgresql import PostgresqlServer, postgresql
 from tests.unit.builder.life import Life, request
 
@@ -42,13 +42,13 @@ def listed(
     catalog: Catalog, section: Section, words: tuple[str, ...] = (), limit: int = 50
 ) -> list[str]:
     with catalog.read() as connection:
-        views = overview.section_views(connection, section, words, limit)
+        views = sections.section_views(connection, section, words, limit)
     return [view.dataset_id for view in views]
 
 
 def counts(catalog: Catalog, *words: str) -> dict[str, int]:
     with catalog.read() as connection:
-        return {str(each): n for each, n in overview.section_counts(connection, words).items()}
+        return {str(each): n for each, n in sections.section_counts(connection, words).items()}
 
 
 def refuse(life: Life, dataset_id: str) -> None:
@@ -127,22 +127,6 @@ def test_the_filter_looks_at_name_version_state_options_and_id(
     assert counts(catalog, "other")["finished"] == 1
 
 
-def test_work(catalog: Catalog, life: Life) -> None:
-    waits = life.accept(request(n=1))
-    life.building(request(n=2), KEYS[0], shards=3)
-    life.claim(TaskKind.SHARD, KEYS[0], 1, owner="somebody")
-    life.shard(2, KEYS[0])
-    with catalog.read() as connection:
-        (held,) = overview.in_hand(connection)
-        assert (held.kind, held.subject, held.index) == (TaskKind.SHARD, KEYS[0], 1)
-        assert (held.owner, held.attempts) == ("somebody", 1)
-        kinds = (TaskKind.RESOLVE, TaskKind.PLAN)
-        (task,) = overview.active_work(connection, [waits, KEYS[0]], kinds)
-        assert (task.subject, task.state) == (waits, TaskState.PENDING)
-        states = {n: work.state for n, work in overview.shard_work(connection, KEYS[0]).items()}
-    assert states == {0: TaskState.PENDING, 1: TaskState.LEASED, 2: TaskState.DONE}
-
-
 def test_who_waits_as_far_as_they_said(catalog: Catalog, life: Life) -> None:
     dataset_id = life.accept(request())
     names = ["gone", None, "anna", "anna", "ben"]
@@ -152,26 +136,15 @@ def test_who_waits_as_far_as_they_said(catalog: Catalog, life: Life) -> None:
             for n, name in enumerate(names)
         ]
         change.connection.execute(insert(schema.requests), rows)
-    with catalog.read() as connection:
-        assert overview.waiting_clients(connection, dataset_id, 4) == ["ben", "anna"]
-        assert overview.waiting_clients(connection, dataset_id, 0) == []
 
+    def waiting(number: int) -> list[str]:
+        with catalog.write() as change:
+            change.connection.execute(update(schema.datasets).values(waiting=number))
+        with catalog.read() as connection:
+            return views.waiting_clients(connection, life.dataset(dataset_id))
 
-def test_builders_that_run_or_were_seen(catalog: Catalog) -> None:
-    now = time.time()
-    with catalog.write() as change:
-        for name, seen_at, stopped_at in (
-            ("a", now, None),
-            ("b", now - 9000, None),
-            ("c", now - 10, now - 10),
-            ("d", now - 9000, now - 9000),
-        ):
-            row = {"name": name, "host": name, "workers": 2, "version": "0.1.0"}
-            times = {"started_at": now - 9999, "seen_at": seen_at, "stopped_at": stopped_at}
-            change.connection.execute(insert(schema.builders), row | times)
-    with catalog.read() as connection:
-        found = overview.builders_seen(connection, now - 3600)
-    assert [row.name for row in found] == ["a", "b", "c"]
+    assert waiting(4) == ["ben", "anna"]
+    assert waiting(0) == []
 
 
 def test_others_of_the_same_name(catalog: Catalog, life: Life) -> None:
@@ -179,8 +152,8 @@ def test_others_of_the_same_name(catalog: Catalog, life: Life) -> None:
     new = life.accept(request(n=2))
     life.accept(request("other"))
     with catalog.read() as connection:
-        found = {row.dataset_id: row for row in overview.same_name(connection, "toy", 10)}
+        found = {side.dataset_id: side for side in sides_of_name(connection, "toy", 10)}
         assert set(found) == {resolved, new}
         assert found[new].recipe is None
-        assert '"repeat": 1' in found[resolved].recipe
-        assert len(overview.same_name(connection, "toy", 1)) == 1
+        assert (found[resolved].recipe or {})["config"] == {"repeat": 1}
+        assert len(sides_of_name(connection, "toy", 1)) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datamill_notifier.live.options import options
+from datamill_builder.catalog.options import options
 
 
 def test_what_was_changed_comes_first() -> None:
@@ -29,3 +29,11 @@ def test_a_default_of_nothing_is_known_too() -> None:
 def test_before_it_is_resolved_there_is_what_the_request_says() -> None:
     (only,) = options({"size": 1}, None, {})
     assert (only.name, only.value, only.changed) == ("size", 1, True)
+
+
+def test_the_same_is_what_json_says() -> None:
+    same, number = options({"size": [1, 2], "mirror": 1}, None, {"size": [1, 2], "mirror": True})
+    if same.name == "mirror":
+        same, number = number, same
+    assert not same.changed
+    assert number.changed, "Python says that True is 1"

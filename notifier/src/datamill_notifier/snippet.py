@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pprint import pformat
-from typing import Any
+
+from datamill_builder.catalog.differences import Side
 
 _WIDTH = 76
 
 
-def snippet(dataset_name: str, handler_version: str, config: dict[str, Any]) -> str:
+def snippet(asked: Side) -> str:
     """Return a script that asks for a dataset and reads it."""
-    first = f"dataset = datamill.request_dataset({dataset_name!r}, {handler_version!r}, "
-    literal = pformat(config, width=_WIDTH, sort_dicts=False)
+    name, version = f'"{asked.dataset_name}"', f'"{asked.handler_version}"'
+    first = f"dataset = datamill.request_dataset({name}, {version}, "
+    literal = pformat(dict(asked.config), width=_WIDTH, sort_dicts=False)
     if "\n" in literal or len(first) + len(literal) > _WIDTH:
         inner = literal.replace("\n", "\n    ")
-        call = (
-            "dataset = datamill.request_dataset(\n"
-            f"    {dataset_name!r},\n    {handler_version!r},\n    {inner},\n)"
-        )
+        call = f"dataset = datamill.request_dataset(\n    {name},\n    {version},\n    {inner},\n)"
     else:
         call = f"{first}{literal})"
     return (

@@ -1,43 +1,16 @@
-"""What commands need that work on the server's own files: its catalog, its store, its datasets."""
+"""What dataset ids that are given to commands, or their first characters, stand for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from datamill.errors import InvalidRequest, NothingFound, SettingsError
-from datamill.settings import Settings
-from datamill_builder.catalog import Catalog
+from datamill.errors import InvalidRequest, NothingFound
 from datamill_builder.catalog.schema import builds, datasets
-from datamill_builder.store import Store
 
 _PREFIX = re.compile(r"[0-9a-f]{6,64}")
-_FILE = "sqlite:///"
-
-
-@contextmanager
-def catalog_and_store(settings: Settings) -> Iterator[tuple[Catalog, Store]]:
-    """Give the catalog and the store of this machine; raise `SettingsError` if they aren't here."""
-    address, folder = settings.catalog_address, settings.home / "store"
-    missing = address.startswith(_FILE) and not Path(address.removeprefix(_FILE)).is_file()
-    if missing or not folder.is_dir():
-        raise SettingsError(
-            f"DATAMILL_HOME: {settings.home} holds no catalog and store: this works on the data "
-            "server itself, with the builder's settings"
-        )
-    try:
-        store = Store(folder)
-    except OSError as error:
-        raise SettingsError(f"{folder} can't be used: {error.strerror}") from error
-    catalog = Catalog(address)
-    try:
-        yield catalog, store
-    finally:
-        catalog.close()
 
 
 def content_keys(connection: Connection, given: Iterable[str]) -> list[str]:

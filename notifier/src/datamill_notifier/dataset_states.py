@@ -1,4 +1,4 @@
-"""Looking at datasets as they are: as the catalog says, and with the archive really there."""
+"""The states of datasets: as the catalog says, and with the archive really there."""
 
 from __future__ import annotations
 
@@ -81,6 +81,20 @@ def newest(
     with service.catalog.read() as connection:
         found = views.dataset_views(connection, state, dataset_name, limit)
     return [as_stored(service, view) for view in found]
+
+
+def usage_of_each(service: Service, found: Sequence[DatasetView]) -> dict[str, Usage]:
+    """Return how each dataset is used, by dataset id: whatever ids its content is asked for by.
+
+    Blocks.
+    """
+    keys = [view.build.content_key for view in found if view.build is not None]
+    with service.catalog.read() as connection:
+        used = usage_of(connection, keys)
+    return {
+        view.dataset_id: used.get(view.build.content_key if view.build else "", Usage())
+        for view in found
+    }
 
 
 def state_events(service: Service, view: DatasetView) -> list[Event]:

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamill_notifier.live.snippet import snippet
+from datamill_builder.catalog.differences import Side
+from datamill_notifier.snippet import snippet
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -26,14 +27,14 @@ def arguments(code: str) -> list[Any]:
 
 @given(config=st.dictionaries(st.text(), json_values, max_size=6))
 def test_it_asks_for_the_same(config: dict[str, Any]) -> None:
-    assert arguments(snippet("duts", "1.0.0", config)) == ["duts", "1.0.0", config]
+    assert arguments(snippet(Side("duts", "1.0.0", config))) == ["duts", "1.0.0", config]
 
 
 def test_short_ones_are_one_line() -> None:
-    code = snippet("duts", "1.0.0", {"image_size": [1024, 1024], "mirror": True})
+    code = snippet(Side("duts", "1.0.0", {"image_size": [1024, 1024], "mirror": True}))
     assert (
-        "dataset = datamill.request_dataset(\n    'duts',\n    '1.0.0',\n    "
+        'dataset = datamill.request_dataset(\n    "duts",\n    "1.0.0",\n    '
         "{'image_size': [1024, 1024], 'mirror': True},\n)\n"
     ) in code
-    assert "dataset = datamill.request_dataset('toy', '1', {})\n" in snippet("toy", "1", {})
+    assert 'dataset = datamill.request_dataset("toy", "1", {})\n' in snippet(Side("toy", "1", {}))
     assert max(len(line) for line in code.splitlines()) < 80

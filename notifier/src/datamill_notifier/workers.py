@@ -1,4 +1,4 @@
-"""Builders as the page shows them: who they are, what each has in hand."""
+"""Builders as people are shown them: who they are, what each has in hand."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from datamill_builder.catalog.overview import Work
+from datamill_builder.catalog.builders import is_silent, label
 from datamill_builder.catalog.states import TaskKind
-
-SILENT_SECS = 120.0
-"""Who has told nothing for so long may be gone."""
+from datamill_builder.catalog.work import Task
 
 _SHOWN_NUMBERS = 12
-_SHORT_NAME = 8
 _DOES = {
     TaskKind.RESOLVE: "prepares a request",
     TaskKind.PLAN: "lists source items",
@@ -48,29 +45,11 @@ class Builder:
     silent: bool
 
 
-def labels(rows: Sequence[Row[Any]]) -> dict[str, str]:
-    """Return what builders are called: by their host, and by more where that is several."""
-    hosts = [row.host for row in rows if row.stopped_at is None]
-    return {
-        row.name: row.host
-        if hosts.count(row.host) == 1 and row.stopped_at is None
-        else f"{row.host} ({row.name[:_SHORT_NAME]})"
-        for row in rows
-    }
-
-
-def label(owner: str | None, known: Mapping[str, str]) -> str:
-    """Return what the owner of a task is called, known or not."""
-    return known.get(owner or "", f"builder {(owner or '?')[:_SHORT_NAME]}")
-
-
-def hands(work: Sequence[Work], subjects: Sequence[str], known: Mapping[str, str]) -> list[Hand]:
-    """Return who does what for a dataset id or its build."""
+def hands(work: Sequence[Task], known: Mapping[str, str]) -> list[Hand]:
+    """Return who does what of the work on a dataset id or its build."""
     numbers: dict[str, list[int]] = defaultdict(list)
     found = []
     for task in work:
-        if task.subject not in subjects:
-            continue
         if task.kind is TaskKind.SHARD:
             numbers[label(task.owner, known)].append(task.index)
         else:
@@ -79,9 +58,9 @@ def hands(work: Sequence[Work], subjects: Sequence[str], known: Mapping[str, str
     return sorted(found, key=lambda hand: hand.builder)
 
 
-def builders(rows: Sequence[Row[Any]], work: Sequence[Work], now: float) -> list[Builder]:
+def builders(rows: Sequence[Row[Any]], work: Sequence[Task], now: float) -> list[Builder]:
     """Return all builders, and those that nobody knows but by their work."""
-    by_owner: dict[str, list[Work]] = defaultdict(list)
+    by_owner: dict[str, list[Task]] = defaultdict(list)
     for task in work:
         by_owner[task.owner or "?"].append(task)
     known = [
@@ -93,7 +72,7 @@ def builders(rows: Sequence[Row[Any]], work: Sequence[Work], now: float) -> list
             started_at=row.started_at,
             seen_at=row.seen_at,
             stopped=row.stopped_at is not None,
-            silent=row.stopped_at is None and now - row.seen_at > SILENT_SECS,
+            silent=is_silent(row, now),
             **_in_hand(by_owner.pop(row.name, [])),
         )
         for row in rows
@@ -105,7 +84,7 @@ def builders(rows: Sequence[Row[Any]], work: Sequence[Work], now: float) -> list
     return known + unknown
 
 
-def _in_hand(work: Sequence[Work]) -> dict[str, Any]:
+def _in_hand(work: Sequence[Task]) -> dict[str, Any]:
     other = [_DOES[task.kind] for task in work if task.kind is not TaskKind.SHARD]
     return {"shards": len(work) - len(other), "other_work": sorted(set(other))}
 

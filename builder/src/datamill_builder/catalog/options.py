@@ -1,10 +1,12 @@
-"""Options of a dataset: which were asked for, which are defaults."""
+"""Options of a dataset: which were asked for, which were changed, which are defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from datamill_builder.catalog.differences import same_value
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Option:
     @property
     def changed(self) -> bool:
         """Whether it is, as far as is known, another than the default."""
-        return self.given and not (self.default_known and self.default == self.value)
+        return self.given and not (self.default_known and same_value(self.default, self.value))
 
 
 def options(
