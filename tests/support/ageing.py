@@ -11,12 +11,12 @@ from datamill_builder.catalog.schema import builds, datasets, downloads
 
 
 def unused_for(catalog: Catalog, content_key: str, secs: float) -> None:
-    """Have a build made, asked for and fetched so many seconds earlier.
+    """Have a build made, asked for, fetched and read so many seconds earlier.
 
     Downloads that are under way began when they did.
     """
     earlier: tuple[tuple[Any, tuple[str, ...], Any], ...] = (
-        (builds, ("created_at", "ended_at"), true()),
+        (builds, ("created_at", "ended_at", "read_at"), true()),
         (datasets, ("asked_at",), true()),
         (downloads, ("started_at", "ended_at"), downloads.c.ended_at.is_not(None)),
     )

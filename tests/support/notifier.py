@@ -60,7 +60,8 @@ class NotifierProcess:
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
-        self.url = self.log().rsplit("serving at ", 1)[1].split()[0]
+        # Where lines are JSON, there stands the end of one behind it.
+        self.url = self.log().rsplit("serving at ", 1)[1].split()[0].rstrip('"}')
         return self
 
     def launch(

@@ -48,7 +48,8 @@ class WorkFor:
             dataset_id, trace = self._asked_by(claim)
         except CatalogUnavailable:  # that is said of the work itself
             dataset_id, trace = None, None
-        with logs.About(dataset_id), tracing.Carrying(trace):
+        content_key = None if claim.kind is TaskKind.RESOLVE else claim.subject
+        with logs.About(dataset_id, content_key), tracing.Carrying(trace):
             yield
 
     def _asked_by(self, claim: Claim) -> tuple[str | None, TraceContext | None]:

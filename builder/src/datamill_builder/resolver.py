@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from datamill.failpoint import failpoint
+from datamill.logs import CONTENT_KEY
 from datamill_builder.catalog import Transaction, counted, lifecycle
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState
 from datamill_builder.catalog.tasks import Claim
@@ -56,7 +57,8 @@ class Resolver:
                 self._restart(change, key)
         if known is not None:
             self._count_merged(build)
-        log.info("%s: is content %s, %s", claim.subject[:12], key[:12], build.state)
+        words = (claim.subject[:12], key[:12], build.state)
+        log.info("%s: is content %s, %s", *words, extra={CONTENT_KEY: key})
         return [key] if build.state == BuildState.PLANNING else []
 
     def _count_merged(self, build: Any) -> None:
@@ -112,12 +114,12 @@ class Resolver:
         if mark == build.archive_mark:
             return  # looked at before, and untouched since
         if mark is None:
-            log.error("%s is gone", build.archive)
+            log.error("%s is gone", build.archive, extra={CONTENT_KEY: content_key})
         elif file_sha256(self._store.archive_path(build.archive)) == build.sha256:
             with self._bench.catalog.write() as change:
                 lifecycle.mark_archive(change, build, mark)
         elif self._store.archive_mark(build.archive) == mark:
-            log.error("%s is damaged", build.archive)
+            log.error("%s is damaged", build.archive, extra={CONTENT_KEY: content_key})
             self._store.quarantine_archive(build.archive)
 
     def _is_whole(self, build: Any) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy import Row, or_, select
 
 from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog.about import about_build
 from datamill_builder.catalog.schema import builds
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.inspection.reading import read_archive
@@ -73,8 +74,9 @@ class Scrubber(threading.Thread):
             return connection.execute(query.order_by(at.asc().nulls_first()).limit(1)).first()
 
     def _look(self, build: Row[Any]) -> None:
-        found = look(self._store, build, self._digest)
-        act_on(self._catalog, self._store, build, found)
+        with about_build(self._catalog, build.content_key):
+            found = look(self._store, build, self._digest)
+            act_on(self._catalog, self._store, build, found)
 
     def _digest(self, path: Path) -> str | None:
         """Return an archive's SHA-256; None if it can't be told, or the builder stops before."""

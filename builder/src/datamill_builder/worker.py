@@ -19,6 +19,7 @@ from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import CatalogUnavailable, Transaction, counted, lifecycle
 from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
+from datamill_builder.catalog.named import task_named
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.classic import write_classic
@@ -69,8 +70,7 @@ class ShardWorker:
                 if place is not None:
                     self._work(place)
         except CatalogUnavailable as error:
-            # The builder stops before anything can be written: the lease runs out.
-            log.warning("a shard is left as it is: %s", error)
+            log.warning("shards wait: %s", error)
 
     def _work(self, place: Place) -> None:
         claim = self._claims.take()
@@ -79,6 +79,11 @@ class ShardWorker:
         run = _Run(place)
         try:
             self._attempts.carry_out(claim, lambda mine: self._make(mine, run), on_lost=run.stop)
+        except CatalogUnavailable as error:
+            # The builder stops before anything can be written: the lease runs out.
+            named = task_named(claim.kind, claim.subject)
+            log.warning("%s is left as it is: %s", claim, error, extra=named)
+            return
         finally:
             self._progress.forget(claim.subject, claim.index)
         place.leave()

@@ -2,7 +2,9 @@
 
 A line names the dataset that it is about. Who works for one says so once, `with About(id)`: then
 every line does that is written inside, by whomever; or for one line, with
-`extra={"dataset_id": id}`. Where the work belongs to a trace, lines name that too.
+`extra={"dataset_id": id}`. What is done for all ids that mean one content names the first that was
+asked for (one whose request belongs to a trace before others), and the content key. Where the work
+belongs to a trace, lines name that too.
 """
 
 from __future__ import annotations
@@ -29,24 +31,31 @@ if TYPE_CHECKING:
 DATASET_ID = "dataset_id"
 """The name of the `extra` that carries the dataset id."""
 
+CONTENT_KEY = "content_key"
+"""The name of the `extra` that carries the content key."""
+
 _TRACE_ID = "trace_id"
-_OURS = ("event", "part", "record", DATASET_ID, _TRACE_ID, "exception", "stack")
+_OURS = ("event", "part", "record", DATASET_ID, CONTENT_KEY, _TRACE_ID, "exception", "stack")
 _SHOWN_OF_ID = 12
 _PART_WIDTH = 9  # the longest part is `notifier`
 _PASSWORD = re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE)
 _LIBRARIES = ("aiohttp", "asyncio", "filelock", "sqlalchemy", "urllib3")
 
-_about: ContextVar[str | None] = ContextVar("about", default=None)
+_about: ContextVar[tuple[str | None, str | None]] = ContextVar("about", default=(None, None))
+"""Dataset id and content key."""
 
 
 class About:
-    """In a `with`: what is done, and logged, is done for a dataset."""
+    """In a `with`: what is done, and logged, is done for a dataset.
 
-    def __init__(self, dataset_id: str | None) -> None:
-        self._dataset_id = dataset_id
+    `content_key`: where it is done for all that mean the same content.
+    """
+
+    def __init__(self, dataset_id: str | None, content_key: str | None = None) -> None:
+        self._about = dataset_id, content_key
 
     def __enter__(self) -> None:
-        self._token: Token[str | None] = _about.set(self._dataset_id)
+        self._token: Token[tuple[str | None, str | None]] = _about.set(self._about)
 
     def __exit__(self, *_error: object) -> None:
         _about.reset(self._token)
@@ -54,7 +63,7 @@ class About:
 
 def about() -> str | None:
     """Return the dataset that something is being done for."""
-    return _about.get()
+    return _about.get()[0]
 
 
 def configure(settings: Settings, part: str, stream: TextIO | None = None) -> None:
@@ -110,7 +119,8 @@ def _add_origin(part: str) -> Processor:
         record = line.pop("_record")
         line.pop("_from_structlog")
         line["part"], line["record"] = part, record
-        line[DATASET_ID] = getattr(record, DATASET_ID, None) or line.get(DATASET_ID) or about()
+        for name, value in zip((DATASET_ID, CONTENT_KEY), _about.get(), strict=True):
+            line[name] = getattr(record, name, None) or line.get(name) or value
         context = tracing.here()
         line[_TRACE_ID] = context.trace_id if context else None
         return line
@@ -144,7 +154,7 @@ def _as_json(_logger: object, _method: str, line: Line) -> str:
         "logger": record.name,
         "message": without_passwords(str(line["event"])),
     }
-    document |= {name: line[name] for name in (DATASET_ID, _TRACE_ID) if line[name]}
+    document |= {name: line[name] for name in (DATASET_ID, CONTENT_KEY, _TRACE_ID) if line[name]}
     document |= _fields(line)
     if trace := _traceback(line):
         document["traceback"] = without_passwords("\n".join(trace))

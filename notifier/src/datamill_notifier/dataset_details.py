@@ -21,7 +21,7 @@ from datamill_notifier.snippet import snippet
 MOST_SKIPPED = 100
 """So many skipped source items are named; the manifest has all."""
 
-_PROVENANCE = (
+PROVENANCE = (
     "handler",
     "package",
     "package_version",
@@ -33,6 +33,7 @@ _PROVENANCE = (
     "raw_version",
     "mode",
 )
+"""What of a recipe tells where a dataset is from."""
 
 
 def details(service: Service, dataset_id: str) -> Document:
@@ -85,7 +86,7 @@ def _provenance(side: Side) -> Document | None:
         return None
     packages = pins(side.recipe.get("lock", ""))
     interpreter = packages.pop("interpreter", None)
-    known = {name: side.recipe.get(name) for name in _PROVENANCE}
+    known = {name: side.recipe.get(name) for name in PROVENANCE}
     return known | {"interpreter": interpreter, "packages": packages}
 
 

@@ -11,7 +11,9 @@ from aiohttp import web
 from sqlalchemy import Row
 
 from datamill.archive import MANIFEST, PREVIEW
+from datamill.logs import About
 from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog.about import build_named
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.views import PublicState
 from datamill_notifier import dataset_states, documents
@@ -81,16 +83,17 @@ def _state_text(service: Service, near: Near, dataset_id: str) -> str:
 
 async def _archive(request: web.Request, name: str, content_key: str) -> web.StreamResponse:
     service = service_of(request)
-    build = await asyncio.to_thread(_build, service, content_key)
+    build, about = await asyncio.to_thread(_build, service, content_key)
     if build is None or build.archive != name or build.state != BuildState.READY:
         raise not_found("there is no such archive (any more): ask for the dataset")
     # What a client says that asks anew because the digest was wrong.
     doubted = "no-cache" in request.headers.get("Cache-Control", "")
-    held = await service.archives.open(build, doubted=doubted)
-    archive = Representation(
-        held, 0, held.size, build.sha256, "application/zip", IMMUTABLE, content_key
-    )
-    return await send(request, archive, service.transfers)
+    with about:
+        held = await service.archives.open(build, doubted=doubted)
+        archive = Representation(
+            held, 0, held.size, build.sha256, "application/zip", IMMUTABLE, content_key
+        )
+        return await send(request, archive, service.transfers)
 
 
 @routes.get("/datasets/{dataset_id}/manifest.json")
@@ -145,7 +148,7 @@ async def _shard(service: Service, dataset_id: str, index: int) -> Representatio
         return None
     if build.state == BuildState.READY and shard.archive_offset is not None:
         held = await service.archives.open(build)
-        return _of_shard(held, shard.archive_offset, shard)
+        return _of_shard(held, shard.archive_offset, shard, build.content_key)
     if shard.file is None:
         return None
     path = service.store.shard_path(build.content_key, shard.file)
@@ -166,15 +169,25 @@ def _dataset_id(request: web.Request) -> str:
     return dataset_id
 
 
-def _of_shard(held: HeldFile, offset: int, shard: Row[Any]) -> Representation:
+def _of_shard(
+    held: HeldFile, offset: int, shard: Row[Any], archived_of: str | None = None
+) -> Representation:
     return Representation(
-        held, offset, shard.bytes, shard.sha256, "application/octet-stream", REVALIDATE
+        held,
+        offset,
+        shard.bytes,
+        shard.sha256,
+        "application/octet-stream",
+        REVALIDATE,
+        shard_of=archived_of,
     )
 
 
-def _build(service: Service, content_key: str) -> Row[Any] | None:
+def _build(service: Service, content_key: str) -> tuple[Row[Any] | None, About]:
+    """Return a build, and what log lines call it."""
     with service.catalog.read() as connection:
-        return lifecycle.find_build(connection, content_key)
+        build = lifecycle.find_build(connection, content_key)
+        return build, build_named(connection, content_key)
 
 
 def _build_of(service: Service, dataset_id: str) -> Row[Any] | None:

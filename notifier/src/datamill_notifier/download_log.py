@@ -1,4 +1,4 @@
-"""Downloads go into the catalog, without a download ever waiting for the catalog."""
+"""Downloads go into the catalog, and what is read; nobody ever waits for the catalog for that."""
 
 from __future__ import annotations
 
@@ -15,13 +15,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class LoggedDownload:
-    """A download of an archive. Times are seconds since the epoch."""
+    """A download of an archive, in one piece or several. Times are seconds since the epoch."""
 
     content_key: str
     started_at: float = field(default_factory=time.time)
     sent_bytes: int = 0
+    """In all pieces that have ended."""
+    under_way: int = 0
+    """How many pieces are being sent; the event loop counts."""
     ended_at: float | None = None
     row: downloads.Download | None = None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """That shards of a build are read, and when."""
+
+    content_key: str
+    at: float = field(default_factory=time.time)
 
 
 class DownloadLog(threading.Thread):
@@ -39,17 +50,28 @@ class DownloadLog(threading.Thread):
         self._server = server
         self._open: dict[LoggedDownload, None] = {}
         """Those whose end could not be written."""
-        self._told: queue.SimpleQueue[LoggedDownload | None] = queue.SimpleQueue()
+        self._read_at: dict[str, float] = {}
+        """When builds were read, by content key, as long as that is not written."""
+        self._told: queue.SimpleQueue[LoggedDownload | _Read | None] = queue.SimpleQueue()
 
     def begin(self, download: LoggedDownload) -> None:
-        """Tell that a download has begun."""
-        self._told.put(download)
+        """Tell that a download has begun, or goes on with another piece."""
+        download.under_way += 1
+        if download.under_way == 1:
+            download.ended_at = None
+            self._told.put(download)
 
     def end(self, download: LoggedDownload, sent_bytes: int) -> None:
-        """Tell that a download has ended, after so many bytes."""
-        download.sent_bytes = sent_bytes
-        download.ended_at = time.time()
-        self._told.put(download)
+        """Tell that a piece of a download has ended, after so many bytes."""
+        download.sent_bytes += sent_bytes
+        download.under_way -= 1
+        if download.under_way == 0:
+            download.ended_at = time.time()
+            self._told.put(download)
+
+    def read(self, content_key: str) -> None:
+        """Tell that shards of a build are read just now."""
+        self._told.put(_Read(content_key))
 
     def stop(self) -> None:
         """Write what was told so far, and end."""
@@ -63,25 +85,29 @@ class DownloadLog(threading.Thread):
             while not self._told.empty():
                 batch.append(self._told.get())
             stopping = None in batch
-            self._write(list(dict.fromkeys([*self._open, *(t for t in batch if t is not None)])))
+            self._read_at |= {t.content_key: t.at for t in batch if isinstance(t, _Read)}
+            told = [t for t in batch if isinstance(t, LoggedDownload)]
+            self._write(list(dict.fromkeys([*self._open, *told])))
 
     def _write(self, told: list[LoggedDownload]) -> None:
-        if not told:
+        if not told and not self._read_at:
             return
         try:
             with self._catalog.write() as change:
                 rows = [d.row or self._begun(change, d) for d in told]
-                ended = [
+                so_far = [
                     (row, d.sent_bytes, d.ended_at)
                     for row, d in zip(rows, told, strict=True)
-                    if d.ended_at is not None
+                    if d.row is not None or d.ended_at is not None
                 ]
-                downloads.end(change, ended)
+                downloads.end(change, so_far)
+                downloads.read(change, self._read_at)
         except CatalogUnavailable as error:
             log.warning("%d downloads were not logged: %s", len(told), error)
             self._open = {d: None for d in told if d.row is not None and d.ended_at is not None}
             return
         self._open.clear()
+        self._read_at.clear()
         for row, download in zip(rows, told, strict=True):
             download.row = row
 

@@ -8,11 +8,10 @@ import re
 
 from aiohttp import web
 
-from datamill import tracing
+from datamill import logs, tracing
 from datamill.client_name import CLIENT_FIELD, sendable
 from datamill.errors import DecodeError
 from datamill.http_state import REQUEST_ID_FIELD
-from datamill.logs import DATASET_ID
 from datamill.request import Request
 from datamill_notifier.near import near_of
 from datamill_notifier.origin import check_origin
@@ -36,11 +35,12 @@ async def post_request(request: web.Request) -> web.Response:
     except DecodeError as error:
         raise invalid(f"the request {error}" if _lacks_subject(error) else str(error)) from error
     client = sendable(request.headers.get(CLIENT_FIELD))
-    message_id, near = await asyncio.gather(
-        service.asker.ask(asked, tracing.here(), client, _message_id(request)),
-        near_of(request).hint(asked),
-    )
-    log.info("asked over HTTP: %s", asked.dataset_name, extra={DATASET_ID: asked.dataset_id})
+    with logs.About(asked.dataset_id):
+        message_id, near = await asyncio.gather(
+            service.asker.ask(asked, tracing.here(), client, _message_id(request)),
+            near_of(request).hint(asked),
+        )
+        log.info("asked over HTTP: %s", asked.dataset_name)
     url = f"{service.public_url}/datasets/{asked.dataset_id}"
     document: dict[str, object] = {
         "dataset_id": asked.dataset_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Sequence
 
 import click
@@ -29,11 +30,14 @@ def do_to_each(
 
     gateway = Gateway(find_service(load_settings()))
     ids = list(dict.fromkeys(gateway.full_id_or_content(each) for each in given))
+    debug = click.get_current_context().find_root().params.get("debug", False)
     done, code = [], exits.EX_OK
     for dataset_id in ids:
         try:
             document = do(gateway, dataset_id)
         except DatamillError as error:
+            if debug:
+                traceback.print_exception(error)
             click.echo(f"datamill: {dataset_id[:12]}: {first_line(error)}", err=True)
             code = code or exits.exit_code(error)
             continue

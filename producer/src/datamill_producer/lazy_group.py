@@ -67,6 +67,18 @@ class LazyGroup(click.Group):
         strange = _offered().get(cmd_name)
         return None if strange is None else _imported(strange)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return name, command and what follows; a name that is none gets the near ones."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click looks among commands that it holds; here they are not imported yet.
+            raise click.NoSuchCommand(
+                error.command_name, possibilities=self.list_commands(ctx), ctx=ctx
+            ) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections of the help."""
         sections = {title: _summaries(section) for title, section in self._sections.items()}

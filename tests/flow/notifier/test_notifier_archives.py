@@ -393,6 +393,21 @@ def test_downloads_are_logged(
     )
 
 
+def test_a_download_in_pieces_is_one(
+    notifier: NotifierProcess, steps: Callable[..., Steps], catalog: Catalog
+) -> None:
+    """Over several connections, or resumed: its bytes are counted, it is not counted again."""
+    made = steps().ready()
+    path = f"/datasets/{made.archive.name}"
+    for span in ("0-9", "10-99", "100-199"):
+        notifier.ask(path, headers={"Range": f"bytes={span}"})
+    notifier.ask(path, headers={"Range": "bytes=200-"})
+    expected = [(len(made.archive.body), True)]
+    assert eventually(lambda: logged(catalog, made.content_key) == expected), logged(
+        catalog, made.content_key
+    )
+
+
 def test_a_client_that_leaves_is_no_trouble(
     notifier: NotifierProcess, steps: Callable[..., Steps], catalog: Catalog
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from datamill_builder.catalog import Catalog, lifecycle, outbox
+from datamill_builder.catalog.holdings import KEPT_SECS
 from datamill_builder.catalog.schema import downloads
 from datamill_builder.store import Store
 from tests.support.ageing import unused_for
@@ -197,6 +198,33 @@ def test_between_two_ranges_of_a_download_its_archive_stays(
     eventually(lambda: _downloads(catalog, made) and not _open_downloads(catalog, made))
     assert ask("evict", made).document["error"] == "kept"
     assert notifier.ask(place, headers={"Range": "bytes=100-"}).status == 206
+
+
+def test_between_two_shards_of_a_reader_its_archive_stays(
+    ask: Callable[..., Any],
+    steps: Callable[..., Steps],
+    notifier: NotifierProcess,
+    catalog: Catalog,
+) -> None:
+    """A training fetches the next shard when this one is used up."""
+    made = steps().ready()
+    unused_for(catalog, made.content_key, DAY_SECS)
+    place = f"/datasets/{made.dataset_id}/shards/"
+    assert notifier.ask(f"{place}0").status == 200
+    eventually(lambda: _read_at(catalog, made))
+    refused = ask("evict", made)
+    assert (refused.status, refused.document["error"]) == (409, "kept")
+    assert notifier.ask(f"{place}1").status == 200
+    assert _downloads(catalog, made) == [], "a shard is no download"
+    unused_for(catalog, made.content_key, 2 * KEPT_SECS)
+    assert ask("evict", made).status == 200
+
+
+def _read_at(catalog: Catalog, made: Steps) -> float | None:
+    with catalog.read() as connection:
+        build = lifecycle.find_build(connection, made.content_key)
+    assert build is not None
+    return build.read_at  # type: ignore[no-any-return]
 
 
 def _downloads(catalog: Catalog, made: Steps) -> list[Any]:

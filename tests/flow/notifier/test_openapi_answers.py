@@ -13,7 +13,7 @@ from datamill_notifier.openapi.operations import Operation
 from datamill_notifier.openapi.paths import OPERATIONS
 from tests.support.catalog_steps import Steps
 from tests.support.notifier import Answer, NotifierProcess
-from tests.support.openapi import DOCUMENT, misfits
+from tests.support.openapi import DOCUMENT, check, misfits
 
 UNKNOWN = "0" * 64
 READ = [one for one in OPERATIONS if one.method == "GET" and one.name != "events"]
@@ -25,29 +25,6 @@ def ready(steps: Callable[..., Steps]) -> Steps:
     steps().accepted().refused("no such option")
     steps().accepted().resolved().planned().shard_made(0)
     return steps().ready()
-
-
-def check(answer: Answer, method: str, path: str) -> None:
-    """Raise where an answer is not as the description says."""
-    responses = DOCUMENT["paths"][path][method.lower()]["responses"]
-    assert str(answer.status) in responses, f"{method} {path} answers {answer.status}: {responses}"
-    said = responses[str(answer.status)]
-    media_type = answer.headers.get("Content-Type", "").split(";")[0]
-    fields = set(said.get("headers", {}))
-    if (path, media_type, answer.status) == ("/datasets/{name}", "application/json", 200):
-        fields = {"Cache-Control"}  # the others are those of an archive
-    missing = sorted(name for name in fields if name not in answer.headers)
-    assert not missing, f"{method} {path} answers {answer.status} without {missing}"
-    content = said.get("content", {})
-    if method == "HEAD" or not content:
-        assert answer.body == b""
-        return
-    assert media_type in content, f"{method} {path} answers in {media_type}"
-    if media_type == "application/json" and "manifest" not in path:
-        wrong = misfits(content[media_type]["schema"], json.loads(answer.body))
-        assert not wrong, (
-            f"{method} {path}: {wrong}; schemas are in datamill_notifier/openapi/schemas.py"
-        )
 
 
 def filled(operation: Operation, ready: Steps) -> str:

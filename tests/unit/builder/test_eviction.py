@@ -144,6 +144,18 @@ def test_what_somebody_was_just_told_of_stays(catalog: Catalog, store: Store) ->
     assert state(catalog, "a") == BuildState.READY
 
 
+@pytest.mark.parametrize("pause_secs", [0.98 * KEPT_SECS, 1.02 * KEPT_SECS])
+def test_what_is_read_shard_by_shard_stays_for_an_hour_after_each(
+    catalog: Catalog, store: Store, pause_secs: float
+) -> None:
+    path = archive(catalog, store, "a", 100, asked_hours_ago=30)
+    archive(catalog, store, "b", 100, asked_hours_ago=2)
+    with catalog.write() as change:
+        downloads.read(change, {"a" * 64: time.time() - pause_secs})
+    assert gone(make_room(catalog, store, 0)) == (["b"] if pause_secs < KEPT_SECS else ["b", "a"])
+    assert path.exists() == (pause_secs < KEPT_SECS)
+
+
 def test_an_open_archive_can_be_read_to_its_end(catalog: Catalog, store: Store) -> None:
     path = archive(catalog, store, "a", 1000, asked_hours_ago=2)
     with path.open("rb") as download:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from datamill_builder.catalog import Catalog, CatalogUnavailable, Transaction
-from datamill_builder.catalog.schema import downloads
+from datamill_builder.catalog.schema import builds, downloads
 from datamill_notifier.download_log import DownloadLog, LoggedDownload
 from tests.support.builder_fixtures import catalog, memory, shared_catalog
 from tests.support.eventually import eventually
@@ -66,6 +67,22 @@ def test_a_download_is_under_way_until_it_ends(catalog: Catalog, log: DownloadLo
     assert row.bytes == 123
 
 
+def test_it_goes_on_with_another_piece(catalog: Catalog, log: DownloadLog) -> None:
+    download = LoggedDownload("a" * 64)
+    for _ in range(2):
+        log.begin(download)
+    log.end(download, 100)
+    assert download.ended_at is None, "one of two is still under way"
+    log.end(download, 20)
+    eventually(lambda: [row for row in rows(catalog) if row.ended_at])
+    log.begin(download)
+    (row,) = eventually(lambda: [row for row in rows(catalog) if not row.ended_at])
+    assert row.bytes == 120
+    log.end(download, 3)
+    (row,) = eventually(lambda: [row for row in rows(catalog) if row.ended_at])
+    assert row.bytes == 123
+
+
 def test_an_end_that_could_not_be_written_is_written_with_what_comes_next(
     catalog: Catalog, log: DownloadLog, sometimes: Sometimes
 ) -> None:
@@ -84,3 +101,26 @@ def test_an_end_that_could_not_be_written_is_written_with_what_comes_next(
     eventually(lambda: len(rows(catalog)) == 2)
     found = {row.content_key[0]: (row.bytes, row.ended_at is None) for row in rows(catalog)}
     assert found == {"a": (123, False), "c": (0, True)}
+
+
+def test_what_is_read_is_noted_with_the_build_and_in_no_row(
+    catalog: Catalog, log: DownloadLog, sometimes: Sometimes
+) -> None:
+    key = "a" * 64
+    row = {"content_key": key, "dataset_name": "toy", "state": "ready", "recipe": "{}"}
+    with catalog.write() as change:
+        change.connection.execute(builds.insert(), {**row, "created_at": 0.0})
+
+    def read_at() -> Any:
+        with catalog.read() as connection:
+            return connection.scalar(select(builds.c.read_at))
+
+    sometimes.away = True
+    began = time.time()
+    log.read(key)
+    eventually(lambda: sometimes.refused)
+    assert read_at() is None
+    sometimes.away = False
+    log.begin(LoggedDownload("b" * 64))
+    assert began <= eventually(read_at) <= time.time()
+    assert [row.content_key for row in rows(catalog)] == ["b" * 64]

@@ -263,6 +263,26 @@ def test_without_a_service_every_command_says_what_to_do(
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("statsu", "status"),
+        ("biulder", "builder"),
+        ("dead lits", "list"),
+        ("handlers chekc", "check"),
+        ("status --jsno", "--json"),
+    ],
+)
+def test_what_is_mistyped_gets_the_near_one(run: CliRunner, typed: str, meant: str) -> None:
+    result = run.invoke(datamill, typed.split())
+    assert result.exit_code == 2
+    assert f"Did you mean '{meant}'?" in result.stderr.splitlines()[-1]
+
+
+def test_nothing_is_near_to_what_is_far(run: CliRunner) -> None:
+    assert "Did you mean" not in run.invoke(datamill, ["zzz"]).stderr
+
+
 def test_a_bad_setting_is_code_78(run: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATAMILL_WORKERS", "many")
     result = run.invoke(datamill, ["list"])

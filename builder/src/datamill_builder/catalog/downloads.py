@@ -1,17 +1,19 @@
 """The log of downloads: who fetched what, without who.
 
-What has no end yet is under way, and keeps its archive in the store.
+What has no end yet is under way, and keeps its archive in the store. Whoever fetches it shard by
+shard downloads no archive and is in no row here; that it is read is noted with the build, and
+keeps the archive, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import insert, update
 
 from datamill_builder.catalog.engine import Transaction
-from datamill_builder.catalog.schema import downloads
+from datamill_builder.catalog.schema import builds, downloads
 
 LONGEST_SECS = 24 * 3600.0
 """What began longer ago and has no end is of a notifier that is gone for good."""
@@ -34,8 +36,8 @@ def begin(change: Transaction, content_key: str, started_at: float, server: str)
     return Download(seq.scalar_one())
 
 
-def end(change: Transaction, ended: Iterable[tuple[Download, int, float]]) -> None:
-    """Write down (download, bytes that went out, when it ended)."""
+def end(change: Transaction, ended: Iterable[tuple[Download, int, float | None]]) -> None:
+    """Write down (download, bytes that went out, when it ended); None: it goes on."""
     for download, sent_bytes, ended_at in ended:
         change.connection.execute(
             update(downloads)
@@ -49,3 +51,11 @@ def end_all_of(change: Transaction, servers: Iterable[str], ended_at: float) -> 
     gone = downloads.c.server.in_(list(servers))
     open_ones = update(downloads).where(gone, downloads.c.ended_at.is_(None))
     return change.connection.execute(open_ones.values(ended_at=ended_at)).rowcount
+
+
+def read(change: Transaction, read_at: Mapping[str, float]) -> None:
+    """Write down when somebody last read shards of archives; by content key."""
+    for content_key, at in sorted(read_at.items()):  # as all who lock several
+        change.connection.execute(
+            update(builds).where(builds.c.content_key == content_key).values(read_at=at)
+        )

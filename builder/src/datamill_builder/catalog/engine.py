@@ -17,9 +17,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from datamill.broker import Outbound
 from datamill.errors import DatamillError, SettingsError, first_line
-from datamill.logs import DATASET_ID
+from datamill.logs import DATASET_ID, about
 from datamill_builder.catalog import probe, schema, upgrade
 from datamill_builder.catalog.errors import CatalogFull, CatalogUnavailable, primary_code
+from datamill_builder.catalog.named import row_named
 
 log = logging.getLogger(__name__)
 
@@ -70,21 +71,21 @@ class Transaction:
         self.hooks = hooks
         self.messages: list[Outbound] = []
         self._outgoing = outgoing
-        self._moves: list[tuple[str, Sequence[object], str, str]] = []
+        self._moves: list[tuple[str, Sequence[object], str, str, str | None]] = []
 
     def moved(self, table: str, named_by: Sequence[object], origin: str, to: str) -> None:
         """Log a row's move to another state if, and only if, this change is committed."""
-        self._moves.append((table, named_by, origin, to))
+        self._moves.append((table, named_by, origin, to, about()))
 
     def log_moves(self) -> None:
         """Write the log's line of each move; those of tasks are many, and for debugging."""
-        for table, named_by, origin, to in self._moves:
+        for table, named_by, origin, to, dataset_id in self._moves:
             level = logging.DEBUG if table == schema.tasks.name else logging.INFO
             if log.isEnabledFor(level):
                 name = " ".join(str(part)[:12] for part in named_by)
-                about = named_by[0] if table == schema.datasets.name else None
                 words = (table, name, origin, to)
-                log.log(level, "%s %s: %s → %s", *words, extra={DATASET_ID: about})
+                named = {DATASET_ID: dataset_id} | row_named(table, named_by)
+                log.log(level, "%s %s: %s → %s", *words, extra=named)
 
     def publish(self, message: Outbound) -> None:
         """Publish a message if, and only if, this change is committed."""

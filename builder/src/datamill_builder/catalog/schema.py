@@ -97,11 +97,12 @@ builds = Table(
     Column("scrubbed_at", Float),
     Column("turn", BigInteger),
     Column("pinned_at", Float),
+    Column("read_at", Float),
 )
 """One row per content key. `recipe`: all that its shards are made from, as JSON; `scrubbed_at`:
 when somebody last set out to read its archive for no other reason than to see if it is sound;
 `turn`: counts builds as they begin, or begin again; `pinned_at`: since when it is not to be
-evicted."""
+evicted; `read_at`: when somebody last fetched a shard of its archive, give or take a minute."""
 
 shards = Table(
     "shards",

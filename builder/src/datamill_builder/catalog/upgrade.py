@@ -184,6 +184,7 @@ def _note_operation(connection: Connection) -> None:
         ("requests", "client VARCHAR(128)"),
         ("datasets", "trace VARCHAR(255)"),
         ("builds", "pinned_at FLOAT"),
+        ("builds", "read_at FLOAT"),
         ("outbox", "headers TEXT"),
         ("downloads", "server VARCHAR(64)"),
     ):

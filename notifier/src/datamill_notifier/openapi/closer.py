@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datamill_builder.catalog.holdings import Kind, Stays
+from datamill_notifier.dataset_details import PROVENANCE
 from datamill_notifier.openapi.operations import Document, ref
 from datamill_notifier.openapi.schemas import (
     CONFIG,
@@ -50,19 +52,57 @@ _BUILDER = record(
     alive=flag(),
 )
 
-_HOLDING = record(
-    "Something in the store.",
-    content_key=text(),
-    dataset_ids=many(DATASET_ID),
-    dataset_name=text(),
-    what=text(),
-    archive=maybe(text()),
-    bytes=count(),
-    idle_secs=amount(),
-    build_secs=amount(),
-    score=amount("What goes first has the highest."),
-)
+_KIND = text(enum=[kind.value for kind in Kind])
+_HELD: dict[str, Document] = {
+    "content_key": text(),
+    "dataset_ids": many(DATASET_ID),
+    "dataset_name": text(),
+    "what": _KIND,
+    "archive": maybe(text()),
+    "bytes": count(),
+    "idle_secs": amount("Since it was made, asked for or fetched last."),
+    "build_secs": amount(),
+    "score": amount("What goes first has the highest."),
+}
+_WHY = text(enum=[why.value for why in Stays])
 _FILE = record("A file below the store's folder.", path=text(), bytes=count())
+
+_ANYTHING: Document = {"description": "Any JSON."}
+_OPTION = record(
+    "An option.",
+    {"default": {**_ANYTHING, "description": "Left out where it is not known."}},
+    name=text(),
+    value=_ANYTHING,
+    given=flag("Whether the request has it."),
+    changed=flag("Whether it is not the default."),
+)
+_PROVENANCE = record(
+    "What it is made from.",
+    **{name: maybe(text()) for name in PROVENANCE},
+    interpreter=maybe(text()),
+    packages={"type": "object", "additionalProperties": text(), "description": "Versions."},
+)
+_SPLIT = record(split=text(), shards=count(), shards_done=count(), records=count(), bytes=count())
+_SKIPPED = record(
+    "Source items that were left out.",
+    count=count(),
+    items=many(record(key=text(), reason=text()), "The first of them."),
+)
+_TIMES = record(
+    asked_first_at=time(),
+    asked_last_at=time(),
+    build_started_at=maybe(time()),
+    build_ended_at=maybe(time()),
+    build_secs=maybe(amount()),
+    shard_secs=maybe(amount("Of workers, all shards together.")),
+)
+_LINKS = record(
+    "Addresses; those that lead nowhere yet are left out.",
+    {name: text(format="uri") for name in ("archive", "manifest", "preview")}
+    | {"shards": text("With `{index}` in it.")},
+    state=text(format="uri"),
+    events=text(format="uri"),
+)
 
 CLOSER: dict[str, Document] = {
     "Saving": record("What sharing saved.", **_SAVING),
@@ -108,15 +148,13 @@ CLOSER: dict[str, Document] = {
         "Everything about one dataset.",
         **{name: schema for name, schema in STATE_OF_DATASET.items() if name != "near"},
         **USE,
-        options=maybe(
-            many({"type": "object"}, "`name`, `value`, `given`, `changed`, and `default` if known.")
-        ),
-        provenance=maybe({"type": "object"}),
-        splits=many({"type": "object"}),
-        skipped={"type": "object"},
-        aliases=many(DATASET_ID),
-        times={"type": "object"},
-        links={"type": "object"},
+        options=maybe(many(_OPTION, "The resolved config.")),
+        provenance=maybe(_PROVENANCE),
+        splits=many(_SPLIT),
+        skipped=_SKIPPED,
+        aliases=many(DATASET_ID, "Other ids of the same content."),
+        times=_TIMES,
+        links=_LINKS,
         python=text("What gets it in a training script."),
     ),
     "Ids": record(
@@ -148,7 +186,7 @@ CLOSER: dict[str, Document] = {
         dataset_id=text(), content_key=text(), pinned=flag(), changed=flag("Whether it was not so.")
     ),
     "Gone": record(
-        dataset_id=text(), content_key=text(), what=text(), archive=maybe(text()), bytes=count()
+        dataset_id=text(), content_key=text(), what=_KIND, archive=maybe(text()), bytes=count()
     ),
     "Tidied": record(
         dry_run=flag(),
@@ -156,8 +194,8 @@ CLOSER: dict[str, Document] = {
         held_bytes=count(),
         left_bytes=count(),
         over_bytes=count("What is still too much."),
-        gone=many(_HOLDING),
-        stay=many({"type": "object"}, "As those that went, and `why`."),
+        gone=many(record("Something in the store.", **_HELD)),
+        stay=many(record("Something that stays.", **_HELD, why=_WHY)),
         strays=many(_FILE),
         quarantined=many(_FILE),
     ),

@@ -26,7 +26,8 @@ from datamill_builder.catalog.holdings.holding import Holding
 
 KEPT_SECS = 3600.0
 """An archive stays for so long after it was made, asked for or fetched: who was told of it may be
-on the way, or between two parts of it."""
+on the way, or between two parts of it. So may who trains on it shard by shard, and asks for the
+next one when this one is used up: an hour, less the minute by which its reading is noted late."""
 
 _LEAST_BUILD_SECS = 1.0
 """What is made in less has other costs than the handler's: it is planned, packed, published."""
@@ -40,7 +41,7 @@ class Stays(StrEnum):
     DOWNLOADED = "downloading"
     """It is being fetched just now."""
     RECENT = "recent"
-    """It was told ready, or fetched, within the last hour."""
+    """It was told ready, fetched, or read shard by shard, within the last hour."""
     FITS = "fits"
     """There is room for it."""
 

@@ -26,6 +26,7 @@ _COLUMNS = (
     builds.c.created_at,
     builds.c.ended_at,
     builds.c.pinned_at,
+    builds.c.read_at,
 )
 
 
@@ -42,7 +43,8 @@ class Kind(StrEnum):
 class Holding:
     """One thing that may be taken away, as it is now.
 
-    `idle_secs`: for how long nobody has asked for it, made or fetched it; `build_secs`: how long
+    `idle_secs`: for how long nobody has asked for it, made it, fetched it or a shard of it;
+    `build_secs`: how long
     handlers worked on it, all shards together; `downloads`: how many are under way.
     """
 
@@ -99,7 +101,8 @@ def ids_of(connection: Connection, content_keys: Iterable[str]) -> dict[str, lis
 def _holding(build: Any, now: float, asked: Any, fetched: Any, cost: Any) -> Holding:
     is_archive = build.state == BuildState.READY
     loose_bytes = int(cost.loose_bytes or 0) if cost else 0
-    idle_secs = abs(now - (build.ended_at or build.created_at))
+    used_at = (build.ended_at or build.created_at, build.read_at)
+    idle_secs = min(abs(now - at) for at in used_at if at is not None)
     return Holding(
         kind=Kind.ARCHIVE if is_archive else Kind.SHARDS,
         content_key=build.content_key,

@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 
 from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog.about import about_build
 from datamill_builder.catalog.engine import Catalog
 from datamill_builder.catalog.errors import CatalogUnavailable
 from datamill_builder.catalog.holdings.choice import KEPT_SECS, Stays, in_order, protection
@@ -35,7 +36,7 @@ def make_room(
 ) -> Room:
     """Take away what can best be spared until the rest fits into the budget.
 
-    Never what is pinned, being fetched, or was made, asked for or fetched within the last
+    Never what is pinned, being fetched, or was made, asked for, fetched or read within the last
     `kept_secs`; what is being built is not looked at.
     """
     if budget_bytes is None:
@@ -69,6 +70,13 @@ def take_away(
 
     `force`: though it is being fetched, or was just told ready; what is pinned stays even so.
     """
+    with about_build(catalog, content_key):
+        return _take_away(catalog, store, content_key, kept_secs, force)
+
+
+def _take_away(
+    catalog: Catalog, store: Store, content_key: str, kept_secs: float, force: bool
+) -> Holding | Stays | None:
     with catalog.write() as change:
         # Somebody may have asked since the last look, and was told to fetch it.
         lifecycle.hold_build(change, content_key)
