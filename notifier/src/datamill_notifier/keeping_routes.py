@@ -25,6 +25,7 @@ Document = dict[str, Any]
 _STAYS = {
     Stays.PINNED: "it is pinned: `datamill unpin` it first",
     Stays.DOWNLOADED: "it is being downloaded just now; --force evicts it even so",
+    Stays.WANTED: "it is asked for, and what that means is looked up; --force evicts it even so",
     Stays.RECENT: "it was told ready or fetched within the last hour; --force evicts it even so",
 }
 

@@ -1,14 +1,18 @@
-"""That a build's archive stays, or that the files of its shards are gone."""
+"""That a build's archive stays, for ever or for a while, or that its shards' files are gone."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Row, update
 
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.lifecycle.find import hold_build
 from datamill_builder.catalog.schema import builds, shards
+
+_AHEAD_SECS = 300.0
+"""Clocks of several machines are not further apart, and states are noted for a minute."""
 
 
 def pin(change: Transaction, content_key: str) -> bool:
@@ -33,6 +37,18 @@ def _say_pinned(change: Transaction, content_key: str, pinned_at: float | None) 
         update(builds).where(builds.c.content_key == content_key).values(pinned_at=pinned_at)
     )
     return True
+
+
+def note_told(change: Transaction, build: Row[Any], told_at: float) -> None:
+    """Note when somebody was told of a build, which is held; the last time counts.
+
+    One that a clock wrote that was ahead does not.
+    """
+    before = build.told_at or 0.0
+    if not told_at < before < time.time() + _AHEAD_SECS:
+        change.connection.execute(
+            update(builds).where(builds.c.content_key == build.content_key).values(told_at=told_at)
+        )
 
 
 def forget_files(change: Transaction, content_key: str) -> None:
