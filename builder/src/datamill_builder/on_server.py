@@ -34,6 +34,7 @@ def catalog_and_store(settings: Settings) -> Iterator[tuple[Catalog, Store]]:
     except OSError as error:
         raise SettingsError(f"{folder} can't be used: {error.strerror}") from error
     catalog = Catalog(address)
+    catalog.tell_hooks(settings.hooks)
     try:
         yield catalog, store
     finally:
