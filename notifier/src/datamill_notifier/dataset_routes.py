@@ -17,7 +17,7 @@ from datamill_builder.catalog.views import PublicState
 from datamill_notifier import documents, looking
 from datamill_notifier.held_file import HeldFile
 from datamill_notifier.near import Near, near_of
-from datamill_notifier.parameters import limit_of, word_of
+from datamill_notifier.parameters import limit_of, text_of, word_of
 from datamill_notifier.problems import not_found
 from datamill_notifier.representation import IMMUTABLE, REVALIDATE, Representation, send
 from datamill_notifier.service import Service, service_of
@@ -43,7 +43,7 @@ async def list_datasets(request: web.Request) -> web.Response:
         _listed,
         service_of(request),
         word_of(request, "state", PublicState),
-        request.query.get("name"),
+        text_of(request, "name"),
         limit_of(request, default=100),
     )
     return web.json_response(found, headers=_AS_OF_NOW)
