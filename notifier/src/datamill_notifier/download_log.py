@@ -45,6 +45,11 @@ class DownloadLog(threading.Thread):
         """Tell that a download has begun."""
         self._told.put(download)
 
+    def go_on(self, download: LoggedDownload) -> None:
+        """Tell that a download is under way, be it again, and how far it is."""
+        download.ended_at = None
+        self._told.put(download)
+
     def end(self, download: LoggedDownload, sent_bytes: int) -> None:
         """Tell that a download has ended, after so many bytes."""
         download.sent_bytes = sent_bytes
@@ -71,12 +76,12 @@ class DownloadLog(threading.Thread):
         try:
             with self._catalog.write() as change:
                 rows = [d.row or self._begun(change, d) for d in told]
-                ended = [
+                known = [
                     (row, d.sent_bytes, d.ended_at)
                     for row, d in zip(rows, told, strict=True)
-                    if d.ended_at is not None
+                    if d.sent_bytes or d.ended_at is not None
                 ]
-                downloads.end(change, ended)
+                downloads.end(change, known)
         except CatalogUnavailable as error:
             log.warning("%d downloads were not logged: %s", len(told), error)
             self._open = {d: None for d in told if d.row is not None and d.ended_at is not None}

@@ -100,7 +100,7 @@ async def _send_bytes(
     response.content_length = part.length
     await response.prepare(request)
     if request.method != "HEAD" and part.length:
-        with transfers.begun(what.archive_of) as transfer:
+        with transfers.begun(what.archive_of, request.remote, part.start) as transfer:
             start = what.offset + part.start
             await _send_file(request, what.file, start, part.length, transfer, transfers.senders)
     return response

@@ -84,3 +84,18 @@ def test_an_end_that_could_not_be_written_is_written_with_what_comes_next(
     eventually(lambda: len(rows(catalog)) == 2)
     found = {row.content_key[0]: (row.bytes, row.ended_at is None) for row in rows(catalog)}
     assert found == {"a": (123, False), "c": (0, True)}
+
+
+def test_a_download_that_goes_on_after_its_end_is_under_way_again(
+    catalog: Catalog, log: DownloadLog
+) -> None:
+    download = LoggedDownload("a" * 64)
+    log.begin(download)
+    log.end(download, 100)
+    (row,) = eventually(lambda: [row for row in rows(catalog) if row.ended_at])
+    log.go_on(download)
+    (row,) = eventually(lambda: [row for row in rows(catalog) if not row.ended_at])
+    assert row.bytes == 100
+    log.end(download, 123)
+    (row,) = eventually(lambda: [row for row in rows(catalog) if row.ended_at])
+    assert (row.bytes, row.started_at) == (123, download.started_at)
