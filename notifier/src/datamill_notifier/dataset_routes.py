@@ -76,6 +76,8 @@ async def _state(service: Service, near: Near, dataset_id: str) -> web.Response:
 def _state_text(service: Service, near: Near, dataset_id: str) -> str:
     closely = looking.find_closely(service, dataset_id)
     ready = closely.view.state is PublicState.READY
+    if ready:
+        service.told.note(dataset_id)
     document = documents.state(closely, service.public_url)
     return json.dumps(document | {"near": None if ready else near.to_unfinished(dataset_id)})
 

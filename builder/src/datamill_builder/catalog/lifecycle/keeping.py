@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import Row, select, update
 
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.lifecycle.find import hold_build
-from datamill_builder.catalog.schema import builds, shards
+from datamill_builder.catalog.schema import builds, datasets, shards
+from datamill_builder.catalog.states import BuildState
 
 _AHEAD_SECS = 300.0
 """Clocks of several machines are not further apart, and states are noted for a minute."""
@@ -37,6 +39,16 @@ def _say_pinned(change: Transaction, content_key: str, pinned_at: float | None) 
         update(builds).where(builds.c.content_key == content_key).values(pinned_at=pinned_at)
     )
     return True
+
+
+def told_ready(change: Transaction, dataset_ids: Collection[str], told_at: float) -> None:
+    """Note that somebody is told by a state that datasets are ready, if they still are."""
+    meant = select(datasets.c.content_key).where(datasets.c.dataset_id.in_(dataset_ids))
+    known = change.connection.scalars(meant.where(datasets.c.content_key.is_not(None)))
+    for content_key in sorted(set(known)):  # builds, too, are held in their order
+        build = hold_build(change, content_key)
+        if build is not None and build.state == BuildState.READY:
+            note_told(change, build, told_at)
 
 
 def note_told(change: Transaction, build: Row[Any], told_at: float) -> None:
