@@ -6,7 +6,11 @@ from datamill_builder.catalog.counters import Counted
 
 DOWNLOADS = Counted(
     "downloads",
-    "Downloads of archives that ended, whole or in part as they were asked for, or broken off.",
+    "Downloads of archives that began; all that one client takes of one is one.",
+)
+PIECES = Counted(
+    "download_pieces",
+    "Answers with an archive or a range of one, sent as they were asked for or broken off.",
     "outcome",
     ("sent", "broken"),
 )
@@ -17,4 +21,4 @@ EVENT_LAG_SECS = Counted(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0),
 )
 
-ALL = (DOWNLOADS, RESPONSES, EVENT_LAG_SECS)
+ALL = (DOWNLOADS, PIECES, RESPONSES, EVENT_LAG_SECS)

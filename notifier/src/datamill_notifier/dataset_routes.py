@@ -19,7 +19,7 @@ from datamill_builder.catalog.views import PublicState
 from datamill_notifier import dataset_states, documents
 from datamill_notifier.held_file import HeldFile
 from datamill_notifier.near import Near, near_of
-from datamill_notifier.parameters import limit_of, word_of
+from datamill_notifier.parameters import limit_of, text_of, word_of
 from datamill_notifier.problems import not_found
 from datamill_notifier.representation import IMMUTABLE, REVALIDATE, Representation, send
 from datamill_notifier.service import Service, service_of
@@ -44,7 +44,7 @@ async def list_datasets(request: web.Request) -> web.Response:
         _listed,
         service_of(request),
         word_of(request, "state", PublicState),
-        request.query.get("name"),
+        text_of(request, "name"),
         limit_of(request, default=100),
     )
     return web.json_response(found, headers=_AS_OF_NOW)
@@ -77,6 +77,8 @@ async def _state(service: Service, near: Near, dataset_id: str) -> web.Response:
 def _state_text(service: Service, near: Near, dataset_id: str) -> str:
     closely = dataset_states.find_closely(service, dataset_id)
     ready = closely.view.state is PublicState.READY
+    if ready:
+        service.told.note(dataset_id)
     document = documents.state(closely, service.public_url)
     return json.dumps(document | {"near": None if ready else near.to_unfinished(dataset_id)})
 

@@ -15,14 +15,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class LoggedDownload:
-    """A download of an archive, in one piece or several. Times are seconds since the epoch."""
+    """A download of an archive. Times are seconds since the epoch."""
 
     content_key: str
     started_at: float = field(default_factory=time.time)
     sent_bytes: int = 0
-    """In all pieces that have ended."""
-    under_way: int = 0
-    """How many pieces are being sent; the event loop counts."""
     ended_at: float | None = None
     row: downloads.Download | None = None
 
@@ -55,19 +52,19 @@ class DownloadLog(threading.Thread):
         self._told: queue.SimpleQueue[LoggedDownload | _Read | None] = queue.SimpleQueue()
 
     def begin(self, download: LoggedDownload) -> None:
-        """Tell that a download has begun, or goes on with another piece."""
-        download.under_way += 1
-        if download.under_way == 1:
-            download.ended_at = None
-            self._told.put(download)
+        """Tell that a download has begun."""
+        self._told.put(download)
+
+    def go_on(self, download: LoggedDownload) -> None:
+        """Tell that a download is under way, be it again, and how far it is."""
+        download.ended_at = None
+        self._told.put(download)
 
     def end(self, download: LoggedDownload, sent_bytes: int) -> None:
-        """Tell that a piece of a download has ended, after so many bytes."""
-        download.sent_bytes += sent_bytes
-        download.under_way -= 1
-        if download.under_way == 0:
-            download.ended_at = time.time()
-            self._told.put(download)
+        """Tell that a download has ended, after so many bytes."""
+        download.sent_bytes = sent_bytes
+        download.ended_at = time.time()
+        self._told.put(download)
 
     def read(self, content_key: str) -> None:
         """Tell that shards of a build are read just now."""
@@ -95,12 +92,12 @@ class DownloadLog(threading.Thread):
         try:
             with self._catalog.write() as change:
                 rows = [d.row or self._begun(change, d) for d in told]
-                so_far = [
+                known = [
                     (row, d.sent_bytes, d.ended_at)
                     for row, d in zip(rows, told, strict=True)
-                    if d.row is not None or d.ended_at is not None
+                    if d.sent_bytes or d.ended_at is not None
                 ]
-                downloads.end(change, so_far)
+                downloads.end(change, known)
                 downloads.read(change, self._read_at)
         except CatalogUnavailable as error:
             log.warning("%d downloads were not logged: %s", len(told), error)

@@ -64,6 +64,9 @@ async def get_events(request: web.Request) -> web.StreamResponse:
         if first is None:
             # Listen first, look then: what happens between is told twice rather than never.
             first = await asyncio.to_thread(_state, service, sorted(dataset_ids))
+        for message in first:
+            if message.event == "ready" and message.dataset_id in dataset_ids:
+                service.told.note(message.dataset_id)
         if upgrade:
             return await _web_socket(request, subscription, first)
         return await _event_stream(request, subscription, first, lasting_secs)

@@ -12,7 +12,7 @@ from datamill.logs import DATASET_ID
 from datamill_builder.catalog import lifecycle
 from datamill_builder.catalog.holdings import Holding, Stays, take_away
 from datamill_notifier import tidying
-from datamill_notifier.parameters import bytes_of, flag_of
+from datamill_notifier.parameters import bytes_of, dataset_of, flag_of
 from datamill_notifier.problems import Problem, not_found
 from datamill_notifier.service import Service, service_of
 
@@ -25,6 +25,7 @@ Document = dict[str, Any]
 _STAYS = {
     Stays.PINNED: "it is pinned: `datamill unpin` it first",
     Stays.DOWNLOADED: "it is being downloaded just now; --force evicts it even so",
+    Stays.WANTED: "it is asked for, and what that means is looked up; --force evicts it even so",
     Stays.RECENT: "it was told ready or fetched within the last hour; --force evicts it even so",
 }
 
@@ -42,7 +43,7 @@ async def unpin(request: web.Request) -> web.Response:
 
 
 async def _say_pinned(request: web.Request, pinned: bool) -> web.Response:
-    dataset_id = request.match_info["dataset_id"]
+    dataset_id = dataset_of(request)
     document = await asyncio.to_thread(_pin, service_of(request), dataset_id, pinned)
     if document["changed"]:
         word = "pinned" if pinned else "unpinned"
@@ -65,7 +66,7 @@ def _pin(service: Service, dataset_id: str, pinned: bool) -> Document:
 @routes.post("/admin/datasets/{dataset_id}/evict")
 async def evict(request: web.Request) -> web.Response:
     """Take a finished dataset out of the store; those who know it are told by `evicted`."""
-    dataset_id, force = request.match_info["dataset_id"], flag_of(request, "force")
+    dataset_id, force = dataset_of(request), flag_of(request, "force")
     document = await asyncio.to_thread(_evict, service_of(request), dataset_id, force)
     log.info("evicted by an administrator", extra={DATASET_ID: dataset_id})
     return web.json_response(document)

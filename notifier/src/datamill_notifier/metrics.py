@@ -119,7 +119,7 @@ def _of_process(service: Service) -> Iterator[Metric]:
     told: Samples = [] if budget is None else [({}, budget)]
     yield _gauges("store_budget_bytes", "What the store may hold; absent without a limit.", told)
     transfers = service.transfers
-    yield _gauge("downloads_in_progress", "Bodies being sent.", transfers.under_way)
+    yield _gauge("downloads_in_progress", "Downloads under way.", transfers.under_way)
     yield _count("served_bytes", "Bytes of bodies sent.", transfers.sent_bytes)
     yield _gauge("event_receivers", "Who listens to events.", service.hub.receivers)
     yield _gauge("broker_connected", "Whether events arrive.", service.broker_connected())

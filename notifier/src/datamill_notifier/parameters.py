@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from datamill_builder.catalog.lifecycle import storable
 from datamill_notifier.problems import invalid
 
 MAX_LIMIT = 10_000
@@ -19,6 +20,17 @@ _BYTES = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?\Z", re.ASCII)
 
 Word = TypeVar("Word", bound=StrEnum)
+
+
+def text_of(request: web.Request, name: str) -> str | None:
+    """Return a text that a database can be asked for; None where it is not given."""
+    text = request.query.get(name)
+    return None if text is None else storable(text)
+
+
+def dataset_of(request: web.Request) -> str:
+    """Return what the path calls a dataset, as a text that a database can be asked for."""
+    return storable(request.match_info["dataset_id"])
 
 
 def limit_of(request: web.Request, default: int) -> int:

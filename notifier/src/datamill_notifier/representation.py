@@ -102,7 +102,7 @@ async def _send_bytes(
     response.content_length = part.length
     await response.prepare(request)
     if request.method != "HEAD" and part.length:
-        start, client = what.offset + part.start, request.remote or ""
+        start, client = what.offset + part.start, request.remote
         with transfers.begun(what.archive_of, what.shard_of, client, part.start) as transfer:
             await _send_file(request, what.file, start, part.length, transfer, transfers.senders)
     return response

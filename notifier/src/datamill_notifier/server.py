@@ -2,7 +2,7 @@
 
 Threads: the event loop (all HTTP, never the catalog), its pool (the catalog, opening files), some
 that send files, one that listens to events, one that publishes requests, one that hashes, one that
-logs downloads.
+logs downloads, one that notes who was told of archives.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from datamill_notifier.own_name import OwnName
 from datamill_notifier.senders import Senders
 from datamill_notifier.server_log import server_log
 from datamill_notifier.service import Service
+from datamill_notifier.told_log import ToldLog
 from datamill_notifier.transfers import Transfers
 
 log = logging.getLogger(__name__)
@@ -147,8 +148,9 @@ async def _service(
     store = Store(settings.home / "store")
     own = OwnName(settings.home / "notifiers")
     await asyncio.to_thread(_end_downloads_of, own.gone(), own, catalog)
-    downloads = DownloadLog(catalog, own.name)
+    downloads, told = DownloadLog(catalog, own.name), ToldLog(catalog)
     downloads.start()
+    told.start()
     archives, asker, senders = Archives(catalog, store), Asker(broker_url), Senders()
     try:
         yield Service(
@@ -160,6 +162,7 @@ async def _service(
             archives=archives,
             entries=Entries(),
             transfers=Transfers(downloads, senders, counters),
+            told=told,
             asker=asker,
             live=live_parts(catalog, hub.progress, settings.store_budget_bytes),
             broker_connected=events.subscribed.is_set,
@@ -171,8 +174,9 @@ async def _service(
         asker.close()
         archives.close()
         senders.stop()
-        downloads.stop()
-        await asyncio.to_thread(downloads.join)
+        for logging_thread in (downloads, told):
+            logging_thread.stop()
+            await asyncio.to_thread(logging_thread.join)
         own.release()
 
 

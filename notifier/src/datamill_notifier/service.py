@@ -15,6 +15,7 @@ from datamill_notifier.asker import Asker
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
 from datamill_notifier.live.parts import LiveParts
+from datamill_notifier.told_log import ToldLog
 from datamill_notifier.transfers import Transfers
 
 
@@ -31,6 +32,7 @@ class Service:
     archives: Archives
     entries: Entries
     transfers: Transfers
+    told: ToldLog
     asker: Asker
     live: LiveParts
     broker_connected: Callable[[], bool]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datamill_builder.catalog.counters import Counters
 from datamill_notifier import counted
 from datamill_notifier.download_log import DownloadLog
-from datamill_notifier.fetching import Fetching
+from datamill_notifier.pieces import Download, Downloads
 from datamill_notifier.readers import Readers
 from datamill_notifier.senders import Senders
 
@@ -20,15 +20,18 @@ log = logging.getLogger(__name__)
 class Transfer:
     """One body that is being sent."""
 
-    def __init__(self, transfers: Transfers, shard_of: str | None) -> None:
+    def __init__(
+        self, transfers: Transfers, download: Download | None, shard_of: str | None
+    ) -> None:
         self._transfers = transfers
+        self._download = download
         self._shard_of = shard_of
         self.sent_bytes = 0
 
     def add(self, count: int) -> None:
         """Count bytes that went out."""
         self.sent_bytes += count
-        self._transfers.sent_bytes += count
+        self._transfers.count(self._download, count)
         if self._shard_of:
             self._transfers.readers.reads(self._shard_of)
 
@@ -37,46 +40,55 @@ class Transfers:
     """All bodies that are being sent; belongs to the event loop."""
 
     def __init__(self, downloads: DownloadLog, senders: Senders, counters: Counters) -> None:
-        self._downloads = downloads
+        self._downloads = Downloads(downloads, counters)
         self._counters = counters
-        self._fetching = Fetching()
         self.senders = senders
         self.readers = Readers(downloads.read)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._others = 0
+        """How many bodies are no piece of a download."""
         self.sent_bytes = 0
         """Since the start."""
 
     @property
     def under_way(self) -> int:
-        """How many there are just now."""
-        return len(self._tasks)
+        """How many there are just now: a download is one with all its pieces, a shard is one."""
+        return self._downloads.under_way + self._others
 
     @contextmanager
     def begun(
-        self, archive_of: str | None, shard_of: str | None, client: str, start: int
+        self, archive_of: str | None, shard_of: str | None, client: str | None, start: int
     ) -> Iterator[Transfer]:
-        """Count a transfer of the current task to a client's address.
+        """Count a transfer of the current task, which begins at byte `start` for a client.
 
-        With the content key `archive_of` it is logged as a download, or as a piece of one where
-        `start`, its first byte, is not the archive's; with `shard_of` it is noted, for as long as
-        bytes go out, that somebody reads that build's archive.
+        With the content key `archive_of` it is a download of that archive, or a piece of one; with
+        `shard_of` it is noted, for as long as bytes go out, that somebody reads that build.
         """
         task = asyncio.current_task()
         assert task is not None
-        transfer = Transfer(self, shard_of)
-        logged = self._fetching.download(archive_of, client, start) if archive_of else None
-        if logged:
-            self._downloads.begin(logged)
+        download = None
+        if archive_of:
+            download = self._downloads.begin_piece(archive_of, client, start)
+        else:
+            self._others += 1
         self._tasks.add(task)
         outcome = "broken"
         try:
-            yield transfer
+            yield Transfer(self, download, shard_of)
             outcome = "sent"
         finally:
             self._tasks.discard(task)
-            if logged:
-                self._counters.add(counted.DOWNLOADS, 1, outcome)
-                self._downloads.end(logged, transfer.sent_bytes)
+            if download:
+                self._counters.add(counted.PIECES, 1, outcome)
+                self._downloads.end_piece(download)
+            else:
+                self._others -= 1
+
+    def count(self, download: Download | None, count: int) -> None:
+        """Count bytes that went out, of a download or of something else."""
+        self.sent_bytes += count
+        if download:
+            self._downloads.sent(download, count)
 
     async def finish(self, grace_secs: float) -> None:
         """Let transfers end by themselves for a while, then end them."""

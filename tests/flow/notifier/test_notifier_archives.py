@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+import urllib.request
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from datamill.download import read_into
+from datamill.errors import DownloadError
+from datamill.part import FilePart
+from datamill.pieces import Pieces
 from datamill_builder.catalog import Catalog, lifecycle
 from datamill_builder.catalog.schema import downloads
 from tests.support.archives import example, pack
@@ -376,6 +381,31 @@ def logged(catalog: Catalog, content_key: str) -> list[tuple[int, bool]]:
             .order_by(downloads.c.seq)
         )
         return [(row.bytes, row.ended_at is not None) for row in rows]
+
+
+def test_a_download_in_many_pieces_is_one(
+    notifier: NotifierProcess, steps: Callable[..., Steps], catalog: Catalog, tmp_path: Path
+) -> None:
+    """As the client takes it over a long link: the first bytes, then ranges over connections."""
+    made = steps(archive=big_archive(0xB7)).ready()
+    before, size = notifier.numbers(), len(made.archive.body)
+    url, etag = f"{notifier.url}/datasets/{made.archive.name}", f'"{made.archive.sha256}"'
+    with FilePart(tmp_path / "part", size) as part, urllib.request.urlopen(url) as first:
+        pieces = Pieces(part, url, etag, 30.0, read_into, lambda *said: DownloadError(str(said)))
+        pieces.receive(first, 4, lambda: None)
+        assert part.complete
+    assert (tmp_path / "part").read_bytes() == made.archive.body
+
+    def ended() -> bool:
+        return all(has_ended for _, has_ended in logged(catalog, made.content_key))
+
+    eventually(ended)
+    ((sent, _),) = logged(catalog, made.content_key)
+    assert size <= sent < 2 * size, "what is sent to somebody who hangs up is sent, too"
+    after = notifier.numbers()
+    assert after["datamill_downloads_total"] - before["datamill_downloads_total"] == 1
+    used = notifier.ask(f"/datasets/{made.dataset_id}").document["usage"]
+    assert (used["downloads"], used["sent_bytes"]) == (1, sent)
 
 
 def test_downloads_are_logged(

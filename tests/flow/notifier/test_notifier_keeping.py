@@ -185,6 +185,63 @@ def test_a_download_keeps_its_archive_and_is_never_broken(
     eventually(lambda: not _open_downloads(catalog, made))
 
 
+@pytest.mark.parametrize("how", ["state", "event"])
+def test_what_a_state_tells_ready_stays_for_an_hour(
+    ask: Callable[..., Any],
+    steps: Callable[..., Steps],
+    notifier: NotifierProcess,
+    catalog: Catalog,
+    how: str,
+) -> None:
+    made = steps().ready()
+    unused_for(catalog, made.content_key, DAY_SECS)
+    if how == "state":
+        assert notifier.ask(f"/datasets/{made.dataset_id}").document["ready"]
+    else:
+        answer = notifier.ask(f"/events?dataset={made.dataset_id}&secs=0.1")
+        assert b"event: ready" in answer.body
+    eventually(lambda: _told_at(catalog, made))
+    refused = ask("evict", made)
+    assert (refused.status, refused.document["error"]) == (409, "kept")
+    unused_for(catalog, made.content_key, DAY_SECS)
+    assert ask("evict", made).status == 200
+
+
+def test_a_list_is_not_told_to_anybody_who_waits(
+    ask: Callable[..., Any],
+    steps: Callable[..., Steps],
+    notifier: NotifierProcess,
+    catalog: Catalog,
+) -> None:
+    made, noted = steps().ready(), steps().ready()
+    for path_of_list in ("/datasets", "/overview", "/", "/events?secs=0"):
+        assert notifier.ask(path_of_list).status == 200
+    notifier.ask(f"/datasets/{noted.dataset_id}")
+    eventually(lambda: _told_at(catalog, noted))
+    assert _told_at(catalog, made) is None
+
+
+def _told_at(catalog: Catalog, made: Steps) -> float | None:
+    with catalog.read() as connection:
+        build = lifecycle.find_build(connection, made.content_key)
+    assert build is not None
+    at: float | None = build.told_at
+    return at
+
+
+def test_what_is_asked_for_again_stays_while_it_is_looked_up(
+    ask: Callable[..., Any], steps: Callable[..., Steps], catalog: Catalog
+) -> None:
+    made = steps().ready()
+    with catalog.write() as change:
+        lifecycle.resolve_again(change, made.dataset_id)
+    unused_for(catalog, made.content_key, DAY_SECS)
+    refused = ask("evict", made.content_key)
+    assert (refused.status, refused.document["error"]) == (409, "kept")
+    assert "asked for" in refused.document["message"]
+    assert ask("evict", made.content_key, "?force=1").status == 200
+
+
 def test_between_two_ranges_of_a_download_its_archive_stays(
     ask: Callable[..., Any],
     steps: Callable[..., Steps],

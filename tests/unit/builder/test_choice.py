@@ -26,10 +26,10 @@ def holding(
     build_secs: float = 60.0,
     pinned: bool = False,
     downloads: int = 0,
+    wanted: bool = False,
 ) -> Holding:
-    return Holding(
-        Kind.ARCHIVE, key, "toy", f"{key}.zip", size, idle_secs, build_secs, pinned, downloads
-    )
+    state = (idle_secs, build_secs, pinned, downloads, wanted)
+    return Holding(Kind.ARCHIVE, key, "toy", f"{key}.zip", size, *state)
 
 
 stores = st.lists(
@@ -41,6 +41,7 @@ stores = st.lists(
         build_secs=st.floats(0, 1e7),
         pinned=st.sampled_from([False, False, True]),
         downloads=st.sampled_from([0, 0, 1, 7]),
+        wanted=st.sampled_from([False, False, True]),
     ),
     max_size=30,
     unique_by=lambda each: each.content_key,
@@ -54,6 +55,7 @@ def test_nothing_that_is_protected_goes(found: list[Holding], budget: int) -> No
     for each in chosen.go:
         assert not each.is_pinned
         assert not each.downloads
+        assert not each.is_wanted
         assert each.idle_secs >= KEPT_SECS
     for each, why in chosen.stay:
         assert why is (protection(each) or Stays.FITS)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog import Catalog, hook_calls, lifecycle
 from datamill_builder.catalog.outbox import unsent
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.store import Store
@@ -114,6 +114,22 @@ def test_the_shard_that_is_damaged_is_named(
         told = [message.routing_key for message in unsent(connection)]
     assert f"dataset.evicted.{rotten.dataset_id}" in told
     assert documents(run("--json"), 0)["files"] == 1
+
+
+def test_hooks_are_told_of_what_is_evicted(
+    make: Callable[..., Steps], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = {"name": "chat", "url": "https://chat.example/hook", "events": ["evicted"]}
+    monkeypatch.setenv("DATAMILL_HOOKS", json.dumps([hook]))
+    rotten = make().ready()
+    make().ready()
+    flip(path(rotten), row(rotten, 0).archive_offset + 20)
+    documents(run("--dry-run", "--json"), 1)
+    documents(run("--json"), 1)
+    with rotten.catalog.read() as connection:
+        (call,) = hook_calls.listed(connection)
+    assert (call.hook, call.event, call.dataset_id) == ("chat", "evicted", rotten.dataset_id)
+    assert json.loads(call.body)["content_key"] == rotten.content_key
 
 
 @pytest.mark.parametrize("place", [5, -5, -60])

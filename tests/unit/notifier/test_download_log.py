@@ -124,3 +124,18 @@ def test_what_is_read_is_noted_with_the_build_and_in_no_row(
     log.begin(LoggedDownload("b" * 64))
     assert began <= eventually(read_at) <= time.time()
     assert [row.content_key for row in rows(catalog)] == ["b" * 64]
+
+
+def test_a_download_that_goes_on_after_its_end_is_under_way_again(
+    catalog: Catalog, log: DownloadLog
+) -> None:
+    download = LoggedDownload("a" * 64)
+    log.begin(download)
+    log.end(download, 100)
+    (row,) = eventually(lambda: [row for row in rows(catalog) if row.ended_at])
+    log.go_on(download)
+    (row,) = eventually(lambda: [row for row in rows(catalog) if not row.ended_at])
+    assert row.bytes == 100
+    log.end(download, 123)
+    (row,) = eventually(lambda: [row for row in rows(catalog) if row.ended_at])
+    assert (row.bytes, row.started_at) == (123, download.started_at)

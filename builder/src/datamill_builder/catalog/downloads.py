@@ -1,8 +1,8 @@
 """The log of downloads: who fetched what, without who.
 
-What has no end yet is under way, and keeps its archive in the store. Whoever fetches it shard by
-shard downloads no archive and is in no row here; that it is read is noted with the build, and
-keeps the archive, too.
+All that one client takes of an archive is one, in however many pieces. What has no end yet is
+under way, and keeps its archive in the store. Whoever fetches it shard by shard downloads no
+archive and is in no row here; that it is read is noted with the build, and keeps the archive, too.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def begin(change: Transaction, content_key: str, started_at: float, server: str)
     return Download(seq.scalar_one())
 
 
-def end(change: Transaction, ended: Iterable[tuple[Download, int, float | None]]) -> None:
-    """Write down (download, bytes that went out, when it ended); None: it goes on."""
-    for download, sent_bytes, ended_at in ended:
+def end(change: Transaction, known: Iterable[tuple[Download, int, float | None]]) -> None:
+    """Write down (download, bytes that went out, when it ended); None while it goes on."""
+    for download, sent_bytes, ended_at in known:
         change.connection.execute(
             update(downloads)
             .where(downloads.c.seq == download.seq)

@@ -15,6 +15,7 @@ _SHOWN_OF_ID = 12
 _STAYS = {
     "pinned": "stays: pinned",
     "downloading": "stays: is being downloaded",
+    "wanted": "stays: is asked for just now",
     "recent": "stays: told ready or fetched within the last hour",
     "fits": "stays: there is room for it",
 }

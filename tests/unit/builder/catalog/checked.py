@@ -75,10 +75,16 @@ class Checked:
                 for table in (schema.datasets, schema.builds, schema.shards, schema.tasks)
             )
         assert {
-            row.dataset_id: (row.state, row.content_key, row.waiting, row.raw_marks is None)
+            row.dataset_id: (
+                row.state,
+                row.content_key,
+                row.meant,
+                row.waiting,
+                row.raw_marks is None,
+            )
             for row in datasets
         } == {
-            id_: (known.state, known.key, known.waiting, known.marks is None)
+            id_: (known.state, known.key, known.meant, known.waiting, known.marks is None)
             for id_, known in self.model.datasets.items()
         }
         assert {

@@ -51,12 +51,16 @@ class Build:
     downloads: list[float] = field(default_factory=list)
     """When those began that are under way."""
     fetched_at: float = 0.0
+    told_at: float = 0.0
+    """When an id that means something else by now was asked for last while it meant this."""
 
 
 @dataclass
 class Dataset:
     state: DatasetState = DatasetState.RESOLVING
     key: str | None = None
+    meant: str | None = None
+    """What it meant last, while nobody knows what it means."""
     marks: int | None = None
     waiting: int = 0
     asked_at: float = 0.0
@@ -101,6 +105,7 @@ class Model:
         elif self._is_answered_by_failure(known, build, fresh):
             self.told["failed", id_] += 1
         else:
+            known.meant = known.key or known.meant
             known.state, known.key, known.marks = DatasetState.RESOLVING, None, None
             known.waiting += fresh
             known.asked_at = self.now
@@ -172,7 +177,11 @@ class Model:
         new = key not in self.builds
         build = self.builds.setdefault(key, Build(whole, raw))
         known = self.datasets[id_]
+        if known.meant and known.meant != key:
+            left = self.builds[known.meant]
+            left.told_at = max(left.told_at, known.asked_at)
         known.state, known.key, known.marks = DatasetState.RESOLVED, key, self.marks
+        known.meant = None
         if new:
             self._ensure((TaskKind.PLAN, key, 0))
         elif build.state == BuildState.READY and build.archive == "whole":
@@ -251,8 +260,11 @@ class Model:
             return "pinned"
         if self._is_fetched(build) and not force:
             return "downloading"
-        asked = [known.asked_at for known in self.datasets.values() if known.key == key]
-        used_at = max([build.ended_at or 0.0, build.fetched_at, *asked])
+        meaning = [known for known in self.datasets.values() if key in (known.key, known.meant)]
+        if any(known.state == DatasetState.RESOLVING for known in meaning) and not force:
+            return "wanted"
+        asked = [known.asked_at for known in meaning]
+        used_at = max([build.ended_at or 0.0, build.fetched_at, build.told_at, *asked])
         if self.now - used_at <= KEPT_SECS and not force:
             return "recent"
         for shard in loose:

@@ -258,7 +258,7 @@ def test_two_who_ask_anew_at_once_begin_one_search(life: Life, two: Two, store: 
 # --- what is taken out of the store ---
 
 
-@pytest.mark.parametrize("meanwhile", ["pinned", "asked for", "evicted"])
+@pytest.mark.parametrize("meanwhile", ["pinned", "asked for", "asked anew", "evicted"])
 def test_who_takes_an_archive_away_sees_what_was_said_meanwhile(
     life: Life, two: Two, store: Store, meanwhile: str
 ) -> None:
@@ -273,12 +273,19 @@ def test_who_takes_an_archive_away_sees_what_was_said_meanwhile(
         elif meanwhile == "asked for":
             lifecycle.hold_dataset(change, dataset_id)
             lifecycle.answer_ready(change, dataset_id, life.build(), URL)
+        elif meanwhile == "asked anew":
+            lifecycle.resolve_again(change, dataset_id)
         else:
             lifecycle.hold_build(change, KEY)
             lifecycle.evicted(change, KEY)
 
     _, taken = two.run(say, lambda: take_away(life.catalog, store, KEY))
-    expected = {"pinned": Stays.PINNED, "asked for": Stays.RECENT, "evicted": None}
+    expected = {
+        "pinned": Stays.PINNED,
+        "asked for": Stays.RECENT,
+        "asked anew": Stays.WANTED,
+        "evicted": None,
+    }
     assert taken is expected[meanwhile]
     assert store.archive_path(ARCHIVE).exists()
     told = [event["event"] for event in life.told()]

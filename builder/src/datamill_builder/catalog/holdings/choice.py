@@ -40,6 +40,8 @@ class Stays(StrEnum):
     """Somebody said so."""
     DOWNLOADED = "downloading"
     """It is being fetched just now."""
+    WANTED = "wanted"
+    """It is asked for just now: what the request means is being looked up, and it was this."""
     RECENT = "recent"
     """It was told ready, fetched, or read shard by shard, within the last hour."""
     FITS = "fits"
@@ -72,6 +74,8 @@ def protection(holding: Holding, kept_secs: float = KEPT_SECS) -> Stays | None:
         return Stays.PINNED
     if holding.downloads:
         return Stays.DOWNLOADED
+    if holding.is_wanted:
+        return Stays.WANTED
     if holding.idle_secs < kept_secs:
         return Stays.RECENT
     return None

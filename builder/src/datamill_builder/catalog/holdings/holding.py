@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, selec
 
 from datamill_builder.catalog.downloads import LONGEST_SECS
 from datamill_builder.catalog.schema import builds, datasets, downloads, shards
-from datamill_builder.catalog.states import BuildState
+from datamill_builder.catalog.states import BuildState, DatasetState
 
 _ENDED_WITHOUT_ARCHIVE = (BuildState.FAILED, BuildState.CANCELLED)
 _MAY_HOLD = (BuildState.READY, *_ENDED_WITHOUT_ARCHIVE)
@@ -27,6 +27,7 @@ _COLUMNS = (
     builds.c.ended_at,
     builds.c.pinned_at,
     builds.c.read_at,
+    builds.c.told_at,
 )
 
 
@@ -44,8 +45,8 @@ class Holding:
     """One thing that may be taken away, as it is now.
 
     `idle_secs`: for how long nobody has asked for it, made it, fetched it or a shard of it;
-    `build_secs`: how long
-    handlers worked on it, all shards together; `downloads`: how many are under way.
+    `build_secs`: how long handlers worked on it, all shards together; `downloads`: how many are
+    under way; `is_wanted`: whether what meant it last is asked for just now, and not resolved yet.
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class Holding:
     build_secs: float
     is_pinned: bool
     downloads: int
+    is_wanted: bool = False
 
     @property
     def name(self) -> str:
@@ -70,7 +72,8 @@ def holdings(connection: Connection, content_key: str | None = None) -> list[Hol
     if content_key is not None:
         which = which & (builds.c.content_key == content_key)
     now = time.time()
-    told = [_by_key(connection, query, which) for query in (_asked(now), _fetched(now), _costs())]
+    queries = (_asked(now), _left(now), _fetched(now), _costs())
+    told = [_by_key(connection, query, which) for query in queries]
     rows = connection.execute(select(*_COLUMNS).where(which).order_by(builds.c.content_key))
     found = [_holding(row, now, *(each.get(row.content_key) for each in told)) for row in rows]
     return [holding for holding in found if holding.bytes]
@@ -98,21 +101,22 @@ def ids_of(connection: Connection, content_keys: Iterable[str]) -> dict[str, lis
     return found
 
 
-def _holding(build: Any, now: float, asked: Any, fetched: Any, cost: Any) -> Holding:
+def _holding(build: Any, now: float, asked: Any, left: Any, fetched: Any, cost: Any) -> Holding:
     is_archive = build.state == BuildState.READY
     loose_bytes = int(cost.loose_bytes or 0) if cost else 0
-    used_at = (build.ended_at or build.created_at, build.read_at)
-    idle_secs = min(abs(now - at) for at in used_at if at is not None)
+    times = (build.ended_at or build.created_at, build.told_at, build.read_at)
+    used = [abs(now - at) for at in times if at is not None]
     return Holding(
         kind=Kind.ARCHIVE if is_archive else Kind.SHARDS,
         content_key=build.content_key,
         dataset_name=build.dataset_name,
         archive=build.archive if is_archive else None,
         bytes=int(build.bytes or 0) if is_archive else loose_bytes,
-        idle_secs=min([idle_secs, *(each.idle_secs for each in (asked, fetched) if each)]),
+        idle_secs=min(used + [each.idle_secs for each in (asked, left, fetched) if each]),
         build_secs=float(cost.shard_secs or 0) + float(cost.whole_secs or 0) if cost else 0.0,
         is_pinned=build.pinned_at is not None,
         downloads=int(fetched.under_way or 0) if fetched else 0,
+        is_wanted=bool(left and left.resolving),
     )
 
 
@@ -120,6 +124,15 @@ def _asked(now: float) -> Select[Any]:
     table = datasets.c
     idle_secs = _since(table.asked_at, now)
     return select(table.content_key, idle_secs).group_by(table.content_key)
+
+
+def _left(now: float) -> Select[Any]:
+    """Of dataset ids that have no content key: what they had last may be what they mean."""
+    table = datasets.c
+    resolving = case((table.state == DatasetState.RESOLVING, 1), else_=0)
+    return select(
+        table.meant, _since(table.asked_at, now), func.sum(resolving).label("resolving")
+    ).group_by(table.meant)
 
 
 def _fetched(now: float) -> Select[Any]:

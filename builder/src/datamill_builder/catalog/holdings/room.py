@@ -36,8 +36,8 @@ def make_room(
 ) -> Room:
     """Take away what can best be spared until the rest fits into the budget.
 
-    Never what is pinned, being fetched, or was made, asked for, fetched or read within the last
-    `kept_secs`; what is being built is not looked at.
+    Never what is pinned, being fetched, asked for and not resolved yet, or was made, asked for,
+    fetched or read within the last `kept_secs`; what is being built is not looked at.
     """
     if budget_bytes is None:
         return Room([])
@@ -68,7 +68,8 @@ def take_away(
 ) -> Holding | Stays | None:
     """Take away what is held of a build; return it, or why it stays, or None where it is nothing.
 
-    `force`: though it is being fetched, or was just told ready; what is pinned stays even so.
+    `force`: though it is fetched or asked for, or was just told ready; what is pinned stays even
+    so.
     """
     with about_build(catalog, content_key):
         return _take_away(catalog, store, content_key, kept_secs, force)

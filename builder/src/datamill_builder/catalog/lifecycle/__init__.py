@@ -19,7 +19,12 @@ from datamill_builder.catalog.lifecycle.find import (
     public_url,
     skipping_shards,
 )
-from datamill_builder.catalog.lifecycle.keeping import forget_files, pin, unpin
+from datamill_builder.catalog.lifecycle.keeping import (
+    forget_files,
+    pin,
+    told_ready,
+    unpin,
+)
 from datamill_builder.catalog.lifecycle.making import (
     classic_done,
     forget_shards,
@@ -103,6 +108,7 @@ __all__ = [
     "scrubbed",
     "shard_done",
     "storable",
+    "told_ready",
     "unpin",
     "wait_for",
     "work_failed",

@@ -105,7 +105,10 @@ def wait_for(change: Transaction, dataset_id: str, waiting: int) -> None:
 
 
 def resolve_again(change: Transaction, dataset_id: str) -> None:
-    """Resolved or failed → resolving: its raw data changed, or it is asked for again."""
+    """Resolved or failed → resolving: its raw data changed, or it is asked for again.
+
+    What it meant is remembered: most often it is what it will turn out to mean.
+    """
     row = hold_dataset(change, dataset_id)
     assert row is not None
     trace = carried()
@@ -115,6 +118,7 @@ def resolve_again(change: Transaction, dataset_id: str) -> None:
         DatasetState(row.state),
         DatasetState.RESOLVING,
         content_key=None,
+        meant=row.content_key or row.meant,
         raw_marks=None,
         reason=None,
         message=None,

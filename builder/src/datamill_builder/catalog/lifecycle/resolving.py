@@ -14,12 +14,14 @@ from datamill_builder.catalog.lifecycle.changes import move_build, move_dataset,
 from datamill_builder.catalog.lifecycle.endings import end_resolving
 from datamill_builder.catalog.lifecycle.find import (
     find_build,
+    find_dataset,
     hold_aliases,
     hold_build,
     hold_dataset,
     next_turn,
 )
 from datamill_builder.catalog.lifecycle.hooked import call_hooks
+from datamill_builder.catalog.lifecycle.keeping import note_told
 from datamill_builder.catalog.lifecycle.making import pack_when_complete
 from datamill_builder.catalog.lifecycle.requested import answer_ready
 from datamill_builder.catalog.lifecycle.results import (
@@ -50,8 +52,14 @@ def resolved(
     """Resolving → resolved: the dataset id is an alias of a build, which is begun if need be.
 
     Returns the build, which is held: until this change ends, nobody else moves it. The caller
-    answers if it is ready already, and begins it again if it has ended.
+    answers if it is ready already, and begins it again if it has ended. Who was told of what the
+    dataset id meant before may be on the way to it: that is noted there.
     """
+    before = find_dataset(change.connection, claim.subject)
+    assert before is not None
+    left = before.meant if before.meant != content_key else None
+    if left and left < content_key:  # builds, too, are held in their order
+        hold_build(change, left)
     row = {
         "content_key": content_key,
         "dataset_name": recipe["dataset_name"],
@@ -63,6 +71,8 @@ def resolved(
     new = insert_new(change.connection, builds, row)
     build = hold_build(change, content_key)
     assert build is not None
+    if left and (other := hold_build(change, left)):
+        note_told(change, other, before.asked_at)
     hold_aliases(change, content_key, claim.subject)
     tasks.complete(change, claim)
     move_dataset(
@@ -71,6 +81,7 @@ def resolved(
         DatasetState.RESOLVING,
         DatasetState.RESOLVED,
         content_key=content_key,
+        meant=None,
         raw_marks=raw_marks,
     )
     if new:
