@@ -28,8 +28,9 @@ def open_store(settings: Settings) -> Store:
 
 @contextmanager
 def open_catalog(settings: Settings) -> Iterator[Catalog]:
-    """Give the catalog, made at need."""
+    """Give the catalog, made at need; hooks are told of what is changed in it."""
     catalog = Catalog(settings.catalog_address)
+    catalog.tell_hooks(settings.hooks)
     try:
         yield catalog
     finally:

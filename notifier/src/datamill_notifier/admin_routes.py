@@ -9,8 +9,8 @@ import logging
 from aiohttp import web
 
 from datamill.logs import DATASET_ID
-from datamill_builder.catalog import lifecycle, views
-from datamill_builder.catalog.views import LogFilter, LoggedRequest
+from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog.request_log import LogFilter, LoggedRequest, logged_requests
 from datamill_notifier import dataset_states, documents
 from datamill_notifier.parameters import dataset_of, flag_of, limit_of, text_of, time_of
 from datamill_notifier.problems import Handler, Problem, not_found
@@ -82,4 +82,4 @@ async def get_requests(request: web.Request) -> web.Response:
 
 def _logged(service: Service, which: LogFilter, limit: int) -> list[LoggedRequest]:
     with service.catalog.read() as connection:
-        return views.logged_requests(connection, which, limit)
+        return logged_requests(connection, which, limit)

@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Row
 
 from datamill.events import Event
+from datamill_builder.catalog.request_log import LoggedRequest
 from datamill_builder.catalog.usage import Saving, Usage
-from datamill_builder.catalog.views import DatasetView, LoggedRequest
+from datamill_builder.catalog.views import DatasetView
 from datamill_notifier.dataset_states import Closely
 
 Document = dict[str, Any]

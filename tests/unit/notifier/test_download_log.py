@@ -67,22 +67,6 @@ def test_a_download_is_under_way_until_it_ends(catalog: Catalog, log: DownloadLo
     assert row.bytes == 123
 
 
-def test_it_goes_on_with_another_piece(catalog: Catalog, log: DownloadLog) -> None:
-    download = LoggedDownload("a" * 64)
-    for _ in range(2):
-        log.begin(download)
-    log.end(download, 100)
-    assert download.ended_at is None, "one of two is still under way"
-    log.end(download, 20)
-    eventually(lambda: [row for row in rows(catalog) if row.ended_at])
-    log.begin(download)
-    (row,) = eventually(lambda: [row for row in rows(catalog) if not row.ended_at])
-    assert row.bytes == 120
-    log.end(download, 3)
-    (row,) = eventually(lambda: [row for row in rows(catalog) if row.ended_at])
-    assert row.bytes == 123
-
-
 def test_an_end_that_could_not_be_written_is_written_with_what_comes_next(
     catalog: Catalog, log: DownloadLog, sometimes: Sometimes
 ) -> None:

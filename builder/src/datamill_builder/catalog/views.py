@@ -1,4 +1,4 @@
-"""Reading the catalog for those who look from outside: states, lists, the log, numbers."""
+"""Reading the catalog for those who look from outside: states, lists, numbers."""
 
 from __future__ import annotations
 
@@ -142,32 +142,6 @@ class DatasetView:
 
 
 @dataclass(frozen=True)
-class LoggedRequest:
-    """An accepted request, in full."""
-
-    message_id: str
-    accepted_at: float
-    dataset_id: str
-    dataset_name: str
-    handler_version: str
-    config: str
-    state: PublicState
-    client: str | None = None
-    """Who asked, where that was said."""
-
-
-@dataclass(frozen=True)
-class LogFilter:
-    """Which accepted requests; times in seconds since the epoch, `since` ≤ time < `until`."""
-
-    since: float | None = None
-    until: float | None = None
-    dataset_id: str | None = None
-    dataset_name: str | None = None
-    failed: bool = False
-
-
-@dataclass(frozen=True)
 class Numbers:
     """What the catalog can count."""
 
@@ -207,39 +181,6 @@ def views_of(connection: Connection, dataset_ids: Sequence[str]) -> list[Dataset
     rows = connection.execute(_with_states().where(datasets.c.dataset_id.in_(dataset_ids))).all()
     by_id = {view.dataset_id: view for view in _views(connection, rows, _LISTED)}
     return [by_id[dataset_id] for dataset_id in dataset_ids if dataset_id in by_id]
-
-
-def logged_requests(connection: Connection, which: LogFilter, limit: int) -> list[LoggedRequest]:
-    """Return the newest accepted requests that match, newest last."""
-    query = (
-        select(public_state.label("public_state"), requests, datasets)
-        .join(datasets, datasets.c.dataset_id == requests.c.dataset_id)
-        .outerjoin(builds, builds.c.content_key == datasets.c.content_key)
-    )
-    if which.since is not None:
-        query = query.where(requests.c.accepted_at >= which.since)
-    if which.until is not None:
-        query = query.where(requests.c.accepted_at < which.until)
-    if which.dataset_id is not None:
-        query = query.where(requests.c.dataset_id == which.dataset_id)
-    if which.dataset_name is not None:
-        query = query.where(datasets.c.dataset_name == which.dataset_name)
-    if which.failed:
-        query = query.where(public_state == PublicState.FAILED.value)
-    rows = connection.execute(query.order_by(requests.c.seq.desc()).limit(limit)).all()
-    return [
-        LoggedRequest(
-            message_id=row.message_id,
-            accepted_at=row.accepted_at,
-            dataset_id=row.dataset_id,
-            dataset_name=row.dataset_name,
-            handler_version=row.handler_version,
-            config=row.config,
-            state=PublicState(row.public_state),
-            client=row.client,
-        )
-        for row in reversed(rows)
-    ]
 
 
 def waiting_clients(connection: Connection, dataset: Row[Any]) -> list[str]:

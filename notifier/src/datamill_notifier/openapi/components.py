@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from datamill.events import Event
 from datamill.request import Request
-from datamill_notifier.openapi.closer import CLOSER
+from datamill_notifier.openapi.insight_schemas import INSIGHTS
 from datamill_notifier.openapi.operations import Document
 from datamill_notifier.openapi.schemas import DATASET_ID, DIGEST, OWN, portable, time
 
@@ -33,7 +33,7 @@ def schemas() -> dict[str, Document]:
     request = Request.model_json_schema(ref_template=_REF)
     inner = request.pop("$defs", {})
     told = {name: _told(schema) for name, schema in events.items()}
-    named = {**OWN, **CLOSER, **told, "Event": event, **inner, "Request": request}
+    named = {**OWN, **INSIGHTS, **told, "Event": event, **inner, "Request": request}
     return {name: _tidied(named[name]) for name in sorted(named)}
 
 

@@ -5,7 +5,7 @@ Pages for people, and what they load, are described nowhere: see `PAGES`.
 
 from __future__ import annotations
 
-from datamill_notifier.openapi import administration, asking, datasets, health, looking
+from datamill_notifier.openapi import administration, asking, datasets, health, insights
 from datamill_notifier.openapi.operations import Operation
 
 PAGES = ("datamill_notifier.live.routes",)
@@ -14,7 +14,7 @@ PAGES = ("datamill_notifier.live.routes",)
 OPERATIONS: tuple[Operation, ...] = (
     *asking.OPERATIONS,
     *datasets.OPERATIONS,
-    *looking.OPERATIONS,
+    *insights.OPERATIONS,
     *health.OPERATIONS,
     *administration.OPERATIONS,
 )

@@ -104,7 +104,7 @@ _LINKS = record(
     events=text(format="uri"),
 )
 
-CLOSER: dict[str, Document] = {
+INSIGHTS: dict[str, Document] = {
     "Saving": record("What sharing saved.", **_SAVING),
     "Usage": record(
         "How a build is used, by whatever ids.",
