@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
 from dataclasses import dataclass, field
 
 from datamill_builder.catalog import Catalog, CatalogUnavailable, Transaction, downloads
+from datamill_notifier.batch_writer import BatchWriter
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +31,8 @@ class _Read:
     at: float = field(default_factory=time.time)
 
 
-class DownloadLog(threading.Thread):
-    """Writes what it is told in one transaction, and what came meanwhile in the next.
+class DownloadLog(BatchWriter["LoggedDownload | _Read"]):
+    """Writes down downloads, and that builds are read.
 
     The event loop tells, this thread alone writes. What the catalog can't take is not written:
     the log is for people, and a download is worth more. But what has begun there has to end, or
@@ -42,49 +41,38 @@ class DownloadLog(threading.Thread):
 
     def __init__(self, catalog: Catalog, server: str) -> None:
         """`server`: what this notifier is called in the log."""
-        super().__init__(name="download log", daemon=True)
+        super().__init__("download log")
         self._catalog = catalog
         self._server = server
         self._open: dict[LoggedDownload, None] = {}
         """Those whose end could not be written."""
         self._read_at: dict[str, float] = {}
         """When builds were read, by content key, as long as that is not written."""
-        self._told: queue.SimpleQueue[LoggedDownload | _Read | None] = queue.SimpleQueue()
 
     def begin(self, download: LoggedDownload) -> None:
         """Tell that a download has begun."""
-        self._told.put(download)
+        self.tell(download)
 
     def go_on(self, download: LoggedDownload) -> None:
         """Tell that a download is under way, be it again, and how far it is."""
         download.ended_at = None
-        self._told.put(download)
+        self.tell(download)
 
     def end(self, download: LoggedDownload, sent_bytes: int) -> None:
         """Tell that a download has ended, after so many bytes."""
         download.sent_bytes = sent_bytes
         download.ended_at = time.time()
-        self._told.put(download)
+        self.tell(download)
 
     def read(self, content_key: str) -> None:
         """Tell that shards of a build are read just now."""
-        self._told.put(_Read(content_key))
+        self.tell(_Read(content_key))
 
-    def stop(self) -> None:
-        """Write what was told so far, and end."""
-        self._told.put(None)
-
-    def run(self) -> None:
-        """Write until stopped."""
-        stopping = False
-        while not stopping:
-            batch = [self._told.get()]
-            while not self._told.empty():
-                batch.append(self._told.get())
-            stopping = None in batch
-            self._read_at |= {t.content_key: t.at for t in batch if isinstance(t, _Read)}
-            told = [t for t in batch if isinstance(t, LoggedDownload)]
-            self._write(list(dict.fromkeys([*self._open, *told])))
+    def write(self, batch: list[LoggedDownload | _Read]) -> None:
+        """Write these, and ends that could not be written before."""
+        self._read_at |= {told.content_key: told.at for told in batch if isinstance(told, _Read)}
+        begun_or_ended = [told for told in batch if isinstance(told, LoggedDownload)]
+        self._write(list(dict.fromkeys([*self._open, *begun_or_ended])))
 
     def _write(self, told: list[LoggedDownload]) -> None:
         if not told and not self._read_at:

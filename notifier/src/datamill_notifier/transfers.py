@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datamill_builder.catalog.counters import Counters
 from datamill_notifier import counted
 from datamill_notifier.download_log import DownloadLog
+from datamill_notifier.once_a_minute import OnceAMinute
 from datamill_notifier.pieces import Download, Downloads
-from datamill_notifier.readers import Readers
 from datamill_notifier.senders import Senders
 
 log = logging.getLogger(__name__)
@@ -33,17 +33,18 @@ class Transfer:
         self.sent_bytes += count
         self._transfers.count(self._download, count)
         if self._shard_of:
-            self._transfers.readers.reads(self._shard_of)
+            self._transfers.reads(self._shard_of)
 
 
 class Transfers:
     """All bodies that are being sent; belongs to the event loop."""
 
     def __init__(self, downloads: DownloadLog, senders: Senders, counters: Counters) -> None:
+        self._log = downloads
         self._downloads = Downloads(downloads, counters)
         self._counters = counters
         self.senders = senders
-        self.readers = Readers(downloads.read)
+        self._read = OnceAMinute()
         self._tasks: set[asyncio.Task[object]] = set()
         self._others = 0
         """How many bodies are no piece of a download."""
@@ -89,6 +90,15 @@ class Transfers:
         self.sent_bytes += count
         if download:
             self._downloads.sent(download, count)
+
+    def reads(self, content_key: str) -> None:
+        """Have it noted that a build is read shard by shard, which keeps it in the store.
+
+        That takes no row in the log of downloads, which would count it as one; and not a change of
+        the catalog for each shard, as a training may fetch many a second.
+        """
+        if self._read.is_due(content_key):
+            self._log.read(content_key)
 
     async def finish(self, grace_secs: float) -> None:
         """Let transfers end by themselves for a while, then end them."""
