@@ -208,7 +208,8 @@ def test_since_when_raw_data_is_another_is_said_where_it_is_known(
     catalog = built.catalog
     digest = raw_version(catalog, folder, "auto").digest
     with catalog.write() as change:
-        of_it = update(raw_versions).where(raw_versions.c.version == digest)
+        table = raw_versions.c
+        of_it = update(raw_versions).where(table.folder == str(folder), table.version == digest)
         noted = change.connection.execute(of_it.values(first_seen_at=1_600_000_000.0))
         assert noted.rowcount == 1
     catalog.close()
