@@ -91,9 +91,8 @@ def _obtain(trainers: _Trainers, served: Served, sent: list[float], held: list[f
 def _sent_bytes(served: Served) -> int:
     """Return what the notifier has counted, once nothing is under way."""
     while True:
-        lines = served.notifier.ask("/metrics").body.decode().splitlines()
-        figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        if int(figures["datamill_downloads_in_progress"]) == 0:
+        figures = served.notifier.numbers()
+        if figures["datamill_downloads_in_progress"] == 0:
             return int(figures["datamill_served_bytes_total"])
 
 

@@ -6,10 +6,9 @@ one who wants a dataset waits for. Ours runs from the request to `ready`, the se
 every round a build of its own. Peers are as nice as our workers, so that what else the machine
 does slows both alike. All records are counted after each round, outside of the timing.
 
-All take part in all rounds with 1,000 photographs. With 5,000 so do ours and the two that were
-best with 1,000; the others are measured once. A line per peer, the best one first: that one is
-what ours has to be compared with. The notes say what the transform alone comes to when it is
-started like a peer: no peer can do more.
+All take part in all rounds. A line per peer, the best one first: that one is what ours has to be
+compared with. The notes say what the transform alone comes to when it is started like a peer: no
+peer can do more.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +32,6 @@ from datamill_builder.handlers.runner import NICENESS
 
 FEW, MANY = 1000, 5000
 LIMITS = {FEW: Limit.times_at_least(2.0), MANY: Limit.times_at_least(1.3)}
-FINALISTS = 2
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".cache" / "peers" / "bin" / "python"
 
@@ -88,36 +85,23 @@ def measure(rounds: int) -> list[Comparison]:
     """Few photographs, then many."""
     if not PYTHON.exists():
         raise NotSetUp("no environment with the peers: make bench-setup")
-    few = compare(FEW, rounds, PEERS)
-    names = [comparison.peer_name for comparison in few]
-    ranked = sorted(PEERS, key=lambda peer: names.index(peer.name))
-    return few + compare(MANY, rounds, ranked[:FINALISTS], ranked[FINALISTS:])
+    return compare(FEW, rounds) + compare(MANY, rounds)
 
 
-def compare(
-    count: int, rounds: int, peers: Sequence[Peer], once: Sequence[Peer] = ()
-) -> list[Comparison]:
-    """Return ours beside each peer, the best one first; those of `once` after the rounds."""
+def compare(count: int, rounds: int) -> list[Comparison]:
+    """Return ours beside each peer, the best one first."""
     with service(DATAMILL_WORKERS=str(cores())) as running:
         folder = running.raw / "classification"
         link_classes(folder, count)
         builds = Builds(running, count)
-        question = f"build of {count} photographs, start-up included"
-
-        def turns(peers: Sequence[Peer], rounds: int, warm_up: int) -> list[Comparison]:
-            contenders = [partial(peer.records_per_sec, folder, count) for peer in peers]
-            contenders += [partial(BOUND.records_per_sec, folder, count)]
-            ours, *theirs, bound = in_turns([builds.records_per_sec, *contenders], rounds, warm_up)
-            note = f"{BOUND.name}, nothing stored: {statistics.median(bound):.4g} records/s"
-            pairs = zip(peers, theirs, strict=True)
-            return [
-                Comparison(question, "records/s", ours, peer.name, its, LIMITS[count], note)
-                for peer, its in pairs
-            ]
-
-        found = turns(peers, rounds, 1)
-        if once:
-            found += turns(once, 1, 0)
+        contenders = [partial(peer.records_per_sec, folder, count) for peer in (*PEERS, BOUND)]
+        ours, *theirs, bound = in_turns([builds.records_per_sec, *contenders], rounds, 1)
+    question = f"build of {count} photographs, start-up included"
+    note = f"{BOUND.name}, nothing stored: {statistics.median(bound):.4g} records/s"
+    found = [
+        Comparison(question, "records/s", ours, peer.name, its, LIMITS[count], note)
+        for peer, its in zip(PEERS, theirs, strict=True)
+    ]
     return sorted(found, key=lambda each: -statistics.median(each.peer))
 
 

@@ -19,7 +19,7 @@ DATAMILL = Path(sys.executable).with_name("datamill")
 START_SECS = 60.0
 STOP_SECS = 40.0
 _LOOK_SECS = 0.1
-_BUILDS = re.compile(r'^datamill_builds\{state="ready"\} (\d+)$', re.MULTILINE)
+_BUILDS = re.compile(r'^datamill_builds\{state="ready"\} ([\d.e+]+)$', re.MULTILINE)
 _LAST_LINES = 8
 
 
@@ -84,7 +84,7 @@ class Service:
         """Return how many archives have been built in this home so far."""
         found = _BUILDS.search(self._get("/metrics").decode())
         assert found is not None
-        return int(found[1])
+        return int(float(found[1]))
 
     def dataset(self, dataset_id: str) -> dict[str, Any]:
         """Return what the service knows of a dataset."""

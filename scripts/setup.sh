@@ -232,7 +232,7 @@ write_locks() {
     "$uv" lock --quiet ${python:+--python "$python"} ${LOCK_ARGS:-}
     export_lock requirements.lock --all-groups
     export_lock requirements-server.lock --package datamill-producer --package datamill-builder \
-        --package datamill-notifier --extra postgresql
+        --package datamill-notifier --extra postgresql --package datamill --extra tracing
 }
 
 export_lock() {

@@ -7,23 +7,14 @@ from pathlib import Path
 
 import click
 import pytest
-from aiohttp import web
 
 from datamill import exits
 from datamill.settings import Settings
-from datamill_notifier import (
-    admin_routes,
-    dataset_routes,
-    event_routes,
-    health_routes,
-    metrics_routes,
-    page_routes,
-    request_routes,
-)
 from datamill_producer.cli import datamill
 from tests.docs.following import follow
 from tests.docs.readme import README, REPOSITORY, Command, steps
 from tests.docs.session import Session
+from tests.support.routes import routes
 
 TEXT = README.read_text(encoding="utf-8")
 
@@ -98,20 +89,8 @@ def test_routes() -> None:
         (method, re.sub("<[^>]*>", "<>", path))
         for method, path in re.findall(r"`(GET|POST) ([^`?]+)", cells)
     }
-    modules = (
-        admin_routes,
-        dataset_routes,
-        event_routes,
-        health_routes,
-        metrics_routes,
-        page_routes,
-        request_routes,
-    )
     assert written == {
-        (route.method, re.sub("{[^}]*}", "<>", route.path))
-        for module in modules
-        for route in module.routes
-        if isinstance(route, web.RouteDef)
+        (method, re.sub("{[^}]*}", "<>", path)) for method, path in routes() if method != "HEAD"
     }
 
 

@@ -156,8 +156,7 @@ def test_a_trainer_that_gets_wrong_bytes_gets_a_new_archive(
     assert {name: file_sha256(folder / name) for name in digests} == digests
     assert file_sha256(archive) == ready["sha256"]
     assert not list((trainer_cache / "downloads").iterdir())
-    fetched = notifier.ask("/metrics").body.decode()
-    sent_bytes = int(fetched.split("\ndatamill_served_bytes_total ")[1].split()[0])
+    sent_bytes = notifier.numbers()["datamill_served_bytes_total"]
     assert sent_bytes == 2 * ready["bytes"], "fetched twice, wrong and right: no loop"
     fault.saw(f"wrong bytes noticed, archive built anew, trained on after {secs:.1f} s")
 

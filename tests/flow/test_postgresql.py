@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from datamill_builder.catalog import Catalog, schema
+from datamill_builder.catalog import Catalog, builders, counters, schema
+from datamill_builder.catalog.backlog import waiting
 from tests.support.builder import BuilderProcess
 from tests.support.listener import PlainClient
 from tests.support.postgresql import PostgresqlServer, postgresql
@@ -30,7 +31,7 @@ def test_two_builders_share_one_build(
     client: Callable[[], PlainClient],
 ) -> None:
     write_items(home / "raw", ["sleep 0.05 x"] * 80)
-    builders = [start_builder(home, DATAMILL_CATALOG_URL=catalog_url) for _ in range(2)]
+    started = [start_builder(home, DATAMILL_CATALOG_URL=catalog_url) for _ in range(2)]
     trainer = client()
     asked = [trainer.ask("toy", config={"prefix": word}) for word in ("a", "b", "a")]
     ready = [trainer.wait(dataset_id, timeout_secs=60) for dataset_id in asked]
@@ -53,7 +54,32 @@ def test_two_builders_share_one_build(
     assert len(attempts) == 40
     assert set(attempts) == {1}, "no shard was made twice"
     assert owners == 0 or trainer.seen(asked[0]), "the outbox empties"
-    assert all("not foreseen" not in builder.log() for builder in builders)
+    assert all("not foreseen" not in builder.log() for builder in started)
+    _check_numbers(catalog_url, started)
+
+
+def _check_numbers(catalog_url: str, started: list[BuilderProcess]) -> None:
+    """See that what both have counted was added up."""
+    catalog = Catalog(catalog_url)
+    with catalog.read() as connection:
+        assert builders.alive(connection) == (2, 4)
+        there = waiting(connection)
+    assert (there.queued, there.queued_secs) == (0, 0)
+    for builder in started:
+        assert builder.stop() == 0
+    with catalog.read() as connection:
+        assert builders.alive(connection) == (0, 0)
+        counts = counters.read(connection)
+    catalog.close()
+    assert counts["records", ()] == 160
+    outcomes = {
+        dict(labels)["outcome"]: n
+        for (name, labels), n in counts.items()
+        if name == "request_outcomes"
+    }
+    assert {name: n for name, n in outcomes.items() if n} == {"new": 3, "merged": 1, "hit": 1}
+    buckets = [n for (name, _), n in counts.items() if name == "shard_seconds_bucket"]
+    assert sum(buckets) == 40
 
 
 def test_a_killed_builder_is_taken_over_by_the_other(

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from datamill import tracing
+
 ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z0-9.-]+)?(@sha256:[0-9a-f]{64})?")
 
@@ -77,6 +79,23 @@ def test_builder_and_notifier_share_the_home_and_only_read_raw_data(
     ]
     assert "DATAMILL_HOME=/var/lib/datamill" in variables
     assert "DATAMILL_RAW_ROOT=/raw" in variables
+
+
+def test_what_asks_for_traces_reaches_both_services(compose: dict[str, Any]) -> None:
+    builder, notifier = (compose["services"][one]["environment"] for one in ("builder", "notifier"))
+    told = {name for name in builder if name.startswith("OTEL_")}
+
+    assert builder == notifier
+    assert all(builder[name] is None for name in told), "a value here would go before the user's"
+    for values in (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"},
+        {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"},
+        {"OTEL_TRACES_EXPORTER": "otlp"},
+    ):
+        assert tracing.asked_for(values)
+        assert told >= values.keys()
+    assert "OTEL_SDK_DISABLED" in told
+    assert "OTEL_SERVICE_NAME" not in told, "they are two services, each with a name of its own"
 
 
 def test_there_is_no_default_password(compose: dict[str, Any]) -> None:

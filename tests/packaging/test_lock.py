@@ -172,6 +172,7 @@ class TestEveryEnvironment:
         servers, everything = (pins(name, where) for name in LOCKS)
         needed = [item for member in SERVERS for item in project(member)["project"]["dependencies"]]
         needed += project("builder")["project"]["optional-dependencies"]["postgresql"]
+        needed += project("client")["project"]["optional-dependencies"]["tracing"]
 
         assert unmet(needed, servers, where) == []
         assert servers.items() <= everything.items()

@@ -165,8 +165,8 @@ def test_every_module_imports(
         f"import {distribution.package} as package\n"
         "found = pkgutil.walk_packages(package.__path__, package.__name__ + '.')\n"
         "names = [module.name for module in found]\n"
-        # Two programs; and what has to derive from a class of TensorFlow's.
-        "left_out = ('__main__', 'launcher', 'tf_reader')\n"
+        # Two programs; what has to derive from a class of TensorFlow's; and of an extra.
+        "left_out = ('__main__', 'launcher', 'tf_reader', 'tracing_sdk')\n"
         "names = [name for name in names if name.rsplit('.', 1)[-1] not in left_out]\n"
         "for name in names: importlib.import_module(name)\n"
         "print(len(names))"
@@ -225,6 +225,17 @@ def test_a_service_that_is_not_installed_is_named(environments: dict[str, Enviro
     )
     assert done.returncode == 1
     assert "pip install datamill-builder" in done.stderr
+
+
+def test_the_notifier_brings_the_files_of_its_pages(
+    environments: dict[str, Environment],
+) -> None:
+    shown = environments["datamill-notifier"].python(
+        "from datamill_notifier.live import assets, rendering\n"
+        "print(rendering.problem_page('It is here', '') + str(sorted(assets.assets())))"
+    )
+    assert "<h1>It is here</h1>" in shown
+    assert "['icon.svg', 'live.css', 'live.js']" in shown
 
 
 def test_the_handlers_are_announced(environments: dict[str, Environment]) -> None:

@@ -20,12 +20,13 @@ from sqlalchemy import select
 
 from datamill import topology
 from datamill_builder.catalog import lifecycle, schema
-from datamill_builder.eviction import make_room
+from datamill_builder.catalog.holdings import make_room
 from datamill_producer.rabbitmq.errors import NodeFailed
 from datamill_producer.up.descendants import descendants
 from tests.soak.asking import DATASETS
 from tests.soak.plan import PlannedFault
 from tests.soak.service import Part, Service
+from tests.support.invariants import files_below
 from tests.support.small_disk import SmallDisk
 from tests.support.toy import write_items
 
@@ -231,7 +232,7 @@ class Injector:
         with contextlib.closing(self._service.open_catalog()) as catalog:
             held = sum(path.stat().st_size for path in self._archives())
             budget = int(held * fault.dice)
-            return make_room(catalog, self._service.store, budget, kept_secs=0.0) > 0
+            return bool(make_room(catalog, self._service.store, budget, kept_secs=0.0).gone)
 
     # --- storage ---
 
@@ -239,7 +240,7 @@ class Injector:
         return sorted((self._service.home / "store" / "archives").glob("*.zip"))
 
     def _flip_a_bit_in_a_shard(self, fault: PlannedFault) -> bool:
-        shards = sorted((self._service.home / "store" / "shards").glob("*/*.tfrecord"))
+        shards = files_below(self._service.home / "store" / "shards")
         return _flip_in_one_of(shards, fault.dice)
 
     def _flip_a_bit_in_an_archive(self, fault: PlannedFault) -> bool:

@@ -13,9 +13,9 @@ from datamill.archive import Manifest
 from datamill.events import Reason
 from datamill.request import Request
 from datamill_builder.catalog import Catalog, lifecycle, tasks
+from datamill_builder.catalog.holdings import drop_packed_shards
 from datamill_builder.catalog.lifecycle import ArchiveResult, Failure, PlannedShard, ShardResult
 from datamill_builder.catalog.states import TaskKind
-from datamill_builder.leftovers import drop_packed_shards
 from datamill_builder.store import Store
 from tests.support.archives import PackedArchive, pack
 
@@ -32,6 +32,8 @@ class Steps:
     config: dict[str, Any] = field(default_factory=dict)
     dataset_name: str = "toy"
     archive: PackedArchive = field(default_factory=pack)
+    client: str | None = None
+    """Who asks."""
 
     @property
     def request(self) -> Request:
@@ -51,7 +53,7 @@ class Steps:
 
     def accepted(self) -> Steps:
         with self.catalog.write() as change:
-            lifecycle.log_requests(change, [str(uuid.uuid4())], self.dataset_id)
+            lifecycle.log_requests(change, [str(uuid.uuid4())], self.dataset_id, [self.client])
             lifecycle.accept_new(change, self.request)
             lifecycle.wait_for(change, self.dataset_id, 1)
         return self
@@ -63,7 +65,16 @@ class Steps:
         return self
 
     def resolved(self) -> Steps:
-        recipe = {"dataset_name": self.dataset_name, "config": {**self.config, "seed": 0}}
+        recipe = {
+            "dataset_name": self.dataset_name,
+            "config": {**self.config, "seed": 0},
+            "package": "toy-handlers",
+            "package_version": "1.0.0",
+            "entry_point": "toy_handlers:Toy",
+            "wheel_sha256": "d" * 64,
+            "lock": "",
+            "raw_version": "e" * 64,
+        }
         with self.catalog.write() as change:
             claim = self._claim(change, TaskKind.RESOLVE, self.dataset_id)
             lifecycle.resolved(change, claim, self.content_key, recipe, "marks")

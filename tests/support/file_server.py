@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -52,6 +53,9 @@ class FileServer:
         self.on_post: Callable[[bytes], tuple[int, dict[str, Any]]] | None = None
         self.requests: list[tuple[str, str, str | None]] = []
         """Method, path and range of each request."""
+        self.posted_headers: list[Message] = []
+        self.moved: dict[str, str] = {}
+        """Where paths have moved to, for those who post there."""
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -97,7 +101,13 @@ class FileServer:
 
             def do_POST(self) -> None:
                 server.requests.append(("POST", self.path, None))
+                server.posted_headers.append(self.headers)
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path in server.moved:
+                    self.send_response(301)
+                    self.send_header("Location", server.moved[self.path])
+                    self.send_header("Content-Length", "0")
+                    return self.end_headers()
                 if server.on_post is None:
                     return self._answer(404, b"{}")
                 status, document = server.on_post(body)

@@ -120,9 +120,14 @@ def _shards(connection: Connection, store: Store) -> Iterator[str]:
         given_up = row.state in (BuildState.FAILED, BuildState.CANCELLED)
         if not given_up and _digest(path) != row.sha256:
             yield f"I5: shard {row.content_key[:12]}.{row.number} is not what was announced"
-    for path in sorted((store.root / "shards").glob("*/*")):
+    for path in files_below(store.root / "shards"):
         if path not in kept:
             yield f"I3: {path.name} of {path.parent.name[:12]} is left behind"
+
+
+def files_below(root: Path) -> list[Path]:
+    """Return files in the folders of a folder; such a folder may go away at any moment."""
+    return sorted(Path(folder, name) for folder, _, names in os.walk(root) for name in names)
 
 
 def _digest(path: Path) -> str | None:

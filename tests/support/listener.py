@@ -23,33 +23,46 @@ class PlainClient:
         self._channel.confirm_delivery()
         self.queue = self._channel.queue_declare("", exclusive=True).method.queue
         self.events: list[dict[str, Any]] = []
+        self.headers: list[dict[str, Any]] = []
+        """The headers of each event's message."""
         self.asked: list[str] = []
         """The ids that were asked for, in order."""
         self._channel.queue_bind(self.queue, "dataset.events", "#")
         self._channel.basic_consume(self.queue, self._on_event, auto_ack=True)
 
-    def _on_event(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+    def _on_event(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         event = json.loads(body)
         assert method.routing_key == f"dataset.{event['event']}.{event['dataset_id']}"
         self.events.append(event)
+        self.headers.append(properties.headers or {})
 
     def ask(
-        self, name: str, version: str = "1.0.0", config: Any = None, message_id: str | None = None
+        self,
+        name: str,
+        version: str = "1.0.0",
+        config: Any = None,
+        message_id: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> str:
         """Ask for a dataset; return its id, computed as the contract says."""
         request = {"dataset_name": name, "handler_version": version, "dataset_config": config or {}}
-        self.send(json.dumps(request).encode(), f"dataset.request.{name}", message_id)
+        self.send(json.dumps(request).encode(), f"dataset.request.{name}", message_id, headers)
         self.asked.append(hashlib.sha256(rfc8785.dumps(request)).hexdigest())
         return self.asked[-1]
 
     def send(
-        self, body: bytes, key: str = "dataset.request.toy", message_id: str | None = None
+        self,
+        body: bytes,
+        key: str = "dataset.request.toy",
+        message_id: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         """Publish any bytes to the requests exchange, confirmed."""
         properties = pika.BasicProperties(
             content_type="application/json",
             delivery_mode=2,
             message_id=message_id or str(uuid.uuid4()),
+            headers=headers,
         )
         self._channel.basic_publish("dataset.requests", key, body, properties, mandatory=True)
 

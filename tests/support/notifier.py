@@ -60,7 +60,8 @@ class NotifierProcess:
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
-        self.url = self.log().rsplit("serving at ", 1)[1].split()[0]
+        # Where lines are JSON, there stands the end of one behind it.
+        self.url = self.log().rsplit("serving at ", 1)[1].split()[0].rstrip('"}')
         return self
 
     def launch(
@@ -92,7 +93,7 @@ class NotifierProcess:
         path: str,
         method: str = "GET",
         body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
     ) -> Answer:
         """Ask for a path, exactly as it is written."""
         connection = self.connect()
@@ -107,6 +108,12 @@ class NotifierProcess:
             return Answer(response.status, response.msg, response.read())
         finally:
             connection.close()
+
+    def numbers(self) -> dict[str, float]:
+        """Return what `/metrics` tells, by names and labels as they are written."""
+        lines = self.ask("/metrics").body.decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
 
     def admin(self, path: str, method: str = "GET", token: str | None = None) -> Answer:
         """Ask for a path of administration, with the home's token."""

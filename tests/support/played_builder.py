@@ -24,6 +24,8 @@ class PlayedBuilder(threading.Thread):
         self.answer = answer
         self.requests: list[tuple[Request, str]] = []
         """Every request that came, with its message id."""
+        self.headers: list[Any] = []
+        """The headers of each."""
         self._url = url
         self._ready = threading.Event()
         self._stopping = False
@@ -40,6 +42,7 @@ class PlayedBuilder(threading.Thread):
 
     def _on_request(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         request = Request.decode(body)
+        self.headers.append(properties.headers)
         self.requests.append((request, properties.message_id))
         for event in self.answer(request, properties.message_id):
             self._send(event)

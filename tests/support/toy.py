@@ -2,6 +2,7 @@
 
 Its source items are the lines of `<raw>/items.txt`. What a line says can make trouble on purpose:
 `bad …` is skipped, `crash …` raises, `die …` kills the process, `sleep N …` takes N seconds.
+`gate PATH` keeps its shard waiting until there is such a file, `hold PATH` the plan.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ def record(payload):
     head = struct.pack("<Q", len(payload))
     return head + struct.pack("<I", masked_crc(head)) + payload + struct.pack("<I", masked_crc(payload))
 
+def wait_for(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
 class BadItem(Exception):
     datamill_reason = "bad_data"
 
@@ -83,6 +88,9 @@ class Toy:
     def plan_items(self, content_key):
         with open(os.path.join(self.base, "items.txt")) as file:
             lines = file.read().splitlines()
+        for line in lines:
+            if line.startswith("hold "):
+                wait_for(line.split()[1])
         keys = [f"{n:05d} {line}" for n, line in enumerate(lines)]
         keys.sort(key=lambda key: hashlib.sha256((content_key + key).encode()).digest())
         for key in keys[: self.config["max_items"]]:
@@ -103,6 +111,8 @@ class Toy:
                     os.kill(os.getpid(), 9)
                 if word == "sleep":
                     time.sleep(float(rest.split()[0]))
+                if word == "gate":
+                    wait_for(rest)
                 for _ in range(self.config["repeat"]):
                     data = record(example((self.config["prefix"] + line).encode(), int(number)))
                     file.write(data); digest.update(data); size += len(data); records += 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog.about import about_build
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.disk_space import DiskSpace
 from datamill_builder.growing_archive import GrowingArchive
@@ -117,7 +118,8 @@ class Assembler(threading.Thread):
             growth.archive.add_known(file, shard)
             growth.next += 1
         except (OSError, DatamillError) as error:
-            log.info("%s: its archive does not grow beside its shards: %s", key[:12], error)
+            with about_build(self._catalog, key):
+                log.info("%s: its archive does not grow beside its shards: %s", key[:12], error)
             failed = True
         else:
             failed = False

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from datamill.errors import DatamillError, first_line
 from datamill.events import Reason
+from datamill_builder.asked_for import span_of
 from datamill_builder.catalog import (
     CatalogUnavailable,
     PatientChanges,
     Transaction,
+    counted,
     lifecycle,
     tasks,
 )
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
@@ -36,12 +40,21 @@ class Attempts:
     """Settles claimed tasks; for any thread. `most`: how often one is tried before it fails."""
 
     def __init__(
-        self, changes: PatientChanges, leases: Leases, space: DiskSpace, most: int
+        self,
+        changes: PatientChanges,
+        leases: Leases,
+        space: DiskSpace,
+        most: int,
+        work_for: Callable[[Claim], AbstractContextManager[object]] = nullcontext,
+        counters: Counters | None = None,
     ) -> None:
         self._changes = changes
         self._leases = leases
         self._space = space
         self._most = most
+        self.work_for = work_for
+        """What a piece of work is done in, beside its lease."""
+        self._counters = counters or Counters()
 
     def carry_out(
         self,
@@ -54,11 +67,17 @@ class Attempts:
         `on_lost` is called, in another thread, if the lease was given to another owner.
         Raises `CatalogUnavailable` if the builder stops before that can be written.
         """
+        with self.work_for(claim):
+            self._carry_out(claim, work, on_lost)
+
+    def _carry_out(
+        self, claim: Claim, work: Callable[[Claim], None], on_lost: Callable[[], None]
+    ) -> None:
         if claim.attempts > self._most + _LOST_OWNERS:
             self._give_up(claim)
             return
         try:
-            with self._leases.hold(claim, on_lost):
+            with self._leases.hold(claim, on_lost), span_of(claim):
                 work(claim)
             self._space.found_room(claim.kind)
         except StaleFence:
@@ -119,7 +138,8 @@ class Attempts:
             else:
                 lifecycle.work_failed(change, claim, failure)
 
-        self._settle(claim, end)
+        if self._settle(claim, end):
+            self._counters.add(counted.FAILURES, 1, failure.reason)
 
     def _settle(self, claim: Claim, how: Callable[[Transaction], None]) -> bool:
         try:

@@ -172,6 +172,59 @@ def check_handler(
         ctx.exit(exits.EX_FAILED)
 
 
+@handlers.command("prune")
+@click.option(
+    "--keep",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="So many of the newest releases of each package stay.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@_as_json
+def prune_environments(keep: int, dry_run: bool, as_json: bool) -> None:
+    """Remove handler environments that nobody needs, and say how many bytes are free again.
+
+    What a process of this machine uses stays, and what a build under way is made in, and recent
+    releases; it may run beside builders. What went is made again, to the same packages, when it
+    is asked for. Files that are in uv's cache, too, free nothing: `uv cache prune` looks there.
+
+    \b
+    Examples:
+        datamill handlers prune --dry-run
+        datamill handlers prune --keep 1
+    """
+    from datamill_builder.handlers.pruning import prune
+    from datamill_builder.server_files import open_catalog
+
+    settings = _settings(())
+    with open_catalog(settings) as catalog:
+        found = list(prune(settings.home / "environments", catalog, keep, dry_run=dry_run))
+    freed_bytes = sum(each.freed_bytes for each in found if each.kept is None)
+    if as_json:
+        document = {
+            "dry_run": dry_run,
+            "freed_bytes": freed_bytes,
+            "environments": [each.document() for each in found],
+        }
+        click.echo(json.dumps(document))
+        return
+    from datamill.table import size, table
+
+    gone = "would be removed" if dry_run else "removed"
+    rows = [
+        (each.package, each.versions, size(each.size_bytes), f"stays: {each.kept}")
+        if each.kept
+        else (each.package, each.versions, size(each.size_bytes), gone)
+        for each in found
+    ]
+    if rows:
+        click.echo(f"{table(rows)}\n")
+    count = sum(each.kept is None for each in found)
+    word = "would be free" if dry_run else "are free again"
+    click.echo(f"{count} of {len(found)} environments {gone}; {size(freed_bytes)} {word}")
+
+
 def _config(given: str | None) -> dict[str, Any]:
     try:
         config = json.loads(given or "{}")
@@ -190,31 +243,19 @@ def _told(finding: Finding) -> str:
     return "\n".join(lines)
 
 
-def _store(settings: Settings) -> Store:
-    from datamill.errors import SettingsError
-    from datamill_builder.store import Store
-
-    try:
-        return Store(settings.home / "store")
-    except OSError as error:
-        raise SettingsError(
-            f"DATAMILL_HOME: {settings.home} can't be used: {error.strerror}"
-        ) from error
-
-
 @contextmanager
 def _environments(settings: Settings, store: Store) -> Iterator[Environments]:
     """Give the environments that a builder with these settings uses."""
-    from datamill_builder.catalog import Catalog
-    from datamill_builder.handlers.environments import Environments
-    from datamill_builder.handlers.sources import sources_of
+    from datamill_builder.server_files import environments_in, open_catalog
 
-    folder, sources = settings.home / "environments", list(sources_of(settings).values())
-    catalog = Catalog(settings.catalog_address)
-    try:
-        yield Environments(folder, catalog, store, sources)
-    finally:
-        catalog.close()
+    with open_catalog(settings) as catalog:
+        yield environments_in(settings, catalog, store)
+
+
+def _store(settings: Settings) -> Store:
+    from datamill_builder.server_files import open_store
+
+    return open_store(settings)
 
 
 def _settings(handler_sources: tuple[str, ...]) -> Settings:

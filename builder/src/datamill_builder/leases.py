@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datamill_builder.catalog import Catalog, CatalogUnavailable, tasks
+from datamill_builder.catalog.about import about_task
 from datamill_builder.catalog.tasks import Claim, LeasedTask
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,9 @@ class Leases(threading.Thread):
             on_lost = self._held.get(claim)
         if on_lost is None:
             return  # it was finished between the look at what is held and the beat
-        log.warning("%s %s.%d was given to another owner", claim.kind, claim.subject, claim.index)
         on_lost()
+        with about_task(self._catalog, claim.kind, claim.subject):
+            log.warning("%s was given to another owner", claim)
 
     def stop(self) -> None:
         """End the thread."""

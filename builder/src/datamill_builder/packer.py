@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from datamill import tracing
 from datamill.failpoint import failpoint
 from datamill_builder.assembler import Assembler
-from datamill_builder.catalog import CatalogUnavailable, Transaction, lifecycle
+from datamill_builder.catalog import CatalogUnavailable, Transaction, counted, lifecycle
+from datamill_builder.catalog.holdings import drop_packed_shards, make_room
 from datamill_builder.catalog.lifecycle import ArchiveResult
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.tasks import Claim, StaleFence
-from datamill_builder.eviction import make_room
 from datamill_builder.growing_archive import GrowingArchive
-from datamill_builder.leftovers import drop_packed_shards
 from datamill_builder.packing import DamagedShards, pack
 from datamill_builder.raw import RawDataChanged, raw_version
 from datamill_builder.recipe import Recipe
@@ -51,6 +52,10 @@ class Packer:
             bench.changes.make(lambda change: lifecycle.pack_found_damage(change, claim, indexes))
             return
         failpoint("pack.committed")
+        if build is not None and build.started_at is not None:
+            secs = max(0.0, time.time() - build.started_at)
+            bench.counters.observe(counted.BUILD_SECS, secs)
+        tracing.annotate(records=records, bytes=archive.bytes)
         self._clear_up(key)
         make_room(bench.catalog, bench.store, bench.settings.store_budget_bytes)
         log.info("%s: ready, %d records, %d bytes", key[:12], records, archive.bytes)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from datamill.errors import DatamillError, NothingFound
-from datamill_builder.catalog import Catalog
+from datamill_builder.catalog import Catalog, raw_versions
 from datamill_builder.raw_contents import UNREADABLE, contents, keep_whole, known_whole
 from datamill_builder.raw_listing import raw_files
 from datamill_builder.told import Told
@@ -46,7 +46,10 @@ class RawVersion:
 def raw_version(
     catalog: Catalog, folder: Path, mode: Literal["auto", "content", "stat"]
 ) -> RawVersion:
-    """Return the version of the raw data in a folder; raise `UnknownDataset`."""
+    """Return the version of the raw data in a folder, and note that it was seen.
+
+    Raises `UnknownDataset`.
+    """
     if not folder.is_dir():
         raise UnknownDataset(f"{folder.name} is no folder in the raw root")
     folders: list[str] = []
@@ -60,6 +63,7 @@ def raw_version(
     mark, digest = marks.hexdigest(), times.hexdigest()
     if mode == "content" or (mode == "auto" and size <= CONTENT_LIMIT_BYTES):
         digest = known_whole(catalog, folder, mark) or _by_content(catalog, folder)
+    raw_versions.note(catalog, str(folder), digest, count, size)
     noted = {
         "folder": str(folder),
         "folders": {path: _folder_mark(folder / path) for path in folders[:_MAX_MARKED_FOLDERS]},

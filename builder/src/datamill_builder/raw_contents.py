@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 
 from datamill_builder.catalog import Catalog
 from datamill_builder.catalog.rows import upsert
@@ -38,13 +38,13 @@ def contents(
     coming, digest = iter(files), partial(_digests, folder)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="raw") as pool:
         while batch := list(islice(coming, _AT_ONCE)):
-            keys = [(_text(file.path), file.mark) for file in batch]
+            keys = [(stored_path(file.path), file.mark) for file in batch]
             known = _known(catalog, folder, keys)
             missing = [file for file, key in zip(batch, keys, strict=True) if key not in known]
             parts = [missing[at : at + _HANDED_OUT] for at in range(0, len(missing), _HANDED_OUT)]
             digests = [each for part in pool.map(digest, parts) for each in part]
             fresh = {file.path: each for file, each in zip(missing, digests, strict=True)}
-            _keep(catalog, folder, [(_text(f.path), f.mark, fresh[f.path]) for f in missing])
+            _keep(catalog, folder, [(stored_path(f.path), f.mark, fresh[f.path]) for f in missing])
             for file, key in zip(batch, keys, strict=True):
                 yield file, fresh.get(file.path) or known[key]
 
@@ -57,6 +57,27 @@ def known_whole(catalog: Catalog, folder: Path, mark: str) -> str | None:
 def keep_whole(catalog: Catalog, folder: Path, mark: str, digest: str) -> None:
     """Keep a digest of all content together; `mark` stands for the marks of all files."""
     _keep(catalog, folder, [(_WHOLE, mark, digest)])
+
+
+def known_files(catalog: Catalog, folder: Path) -> dict[str, str]:
+    """Return the digests that are kept of a folder's files, by `stored_path`."""
+    query = select(raw_files.c.path, raw_files.c.sha256).where(
+        raw_files.c.folder == str(folder), raw_files.c.path != _WHOLE
+    )
+    with catalog.read() as connection:
+        return {row.path: row.sha256 for row in connection.execute(query)}
+
+
+def forget_files(catalog: Catalog, folder: Path, paths: Iterable[str]) -> None:
+    """Keep no digests of files that are gone, named by `stored_path`."""
+    gone = [{"gone": path} for path in paths]
+    if not gone:
+        return
+    one = delete(raw_files).where(
+        raw_files.c.folder == str(folder), raw_files.c.path == bindparam("gone")
+    )
+    with catalog.write() as change:
+        change.connection.execute(one, gone)
 
 
 def _known(
@@ -96,7 +117,8 @@ def _sha256(path: str, size: int) -> str:
     return digest.hexdigest()
 
 
-def _text(path: str) -> str:
+def stored_path(path: str) -> str:
+    """Return a file's path as the catalog has it."""
     # A name that is no UTF-8 can't be stored as text as it is.
     if path.isascii():
         return path

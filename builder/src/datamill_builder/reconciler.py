@@ -9,11 +9,12 @@ import time
 from datamill import topology
 from datamill.broker import connect, translated
 from datamill.errors import DatamillError
-from datamill_builder.catalog import Catalog, tasks
+from datamill_builder.catalog import Catalog, counted, tasks
+from datamill_builder.catalog.counters import Counters
+from datamill_builder.catalog.holdings import drop_leftovers
 from datamill_builder.catalog.outbox import unsent_tickets
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.leases import LOOKS_IN_A_LEASE, Identity, Watch
-from datamill_builder.leftovers import drop_leftovers
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
@@ -28,12 +29,19 @@ class Reconciler(threading.Thread):
     """Takes tasks from owners that are gone, and wakes workers for tasks that nobody knows of."""
 
     def __init__(
-        self, url: str, catalog: Catalog, store: Store, identity: Identity, lease_secs: float
+        self,
+        url: str,
+        catalog: Catalog,
+        store: Store,
+        identity: Identity,
+        lease_secs: float,
+        counters: Counters | None = None,
     ) -> None:
         super().__init__(name="reconciler", daemon=True)
         self._url = url
         self._catalog = catalog
         self._store = store
+        self._counters = counters or Counters()
         self._watch = Watch(identity, lease_secs)
         self._period_secs = min(2.0, lease_secs / LOOKS_IN_A_LEASE)
         self._forgotten: set[tuple[TaskKind, str, int]] = set()
@@ -101,6 +109,8 @@ class Reconciler(threading.Thread):
             try:
                 channel = connection.channel()
                 topology.declare(channel)
+                dead = channel.queue_declare(topology.DEAD_QUEUE, passive=True)
+                self._counters.level(counted.DEAD_LETTERS, dead.method.message_count)
                 return {
                     name
                     for name in (topology.BUILDS_QUEUE, topology.PACKS_QUEUE, topology.SHARDS_QUEUE)

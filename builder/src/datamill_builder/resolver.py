@@ -7,7 +7,8 @@ import logging
 from typing import Any
 
 from datamill.failpoint import failpoint
-from datamill_builder.catalog import Transaction, lifecycle
+from datamill.logs import CONTENT_KEY
+from datamill_builder.catalog import Transaction, counted, lifecycle
 from datamill_builder.catalog.states import ACTIVE_BUILDS, BuildState
 from datamill_builder.catalog.tasks import Claim
 from datamill_builder.dataset_name import environment_of, handler_of, raw_of
@@ -47,14 +48,24 @@ class Resolver:
         failpoint("resolve.known")
         address = self._bench.address()  # not inside the change: it may have to read the catalog
         with self._bench.catalog.write() as change:
+            known = lifecycle.find_build(change.connection, key)
             build = lifecycle.resolved(change, claim, key, recipe.model_dump(), version.marks)
             # In the same change: nobody may be left with a build that has ended.
             if build.state == BuildState.READY and self._is_whole(build):
-                lifecycle.answer_ready(change, claim.subject, build, address)
+                lifecycle.answer_resolved(change, claim.subject, build, address)
             elif build.state not in ACTIVE_BUILDS:
                 self._restart(change, key)
-        log.info("%s: is content %s, %s", claim.subject[:12], key[:12], build.state)
+        if known is not None:
+            self._count_merged(build)
+        words = (claim.subject[:12], key[:12], build.state)
+        log.info("%s: is content %s, %s", *words, extra={CONTENT_KEY: key})
         return [key] if build.state == BuildState.PLANNING else []
+
+    def _count_merged(self, build: Any) -> None:
+        """Count that what was asked for is what a build makes that others have begun, or made."""
+        found = "running" if build.state in ACTIVE_BUILDS else build.state
+        if found in counted.BUILDS_MERGED.known:
+            self._bench.counters.add(counted.BUILDS_MERGED, 1, found)
 
     def recipe(self, name: str, version: str, config: dict[str, Any]) -> tuple[Recipe, RawVersion]:
         """Return all that a dataset would be made from, as of now."""
@@ -103,12 +114,12 @@ class Resolver:
         if mark == build.archive_mark:
             return  # looked at before, and untouched since
         if mark is None:
-            log.error("%s is gone", build.archive)
+            log.error("%s is gone", build.archive, extra={CONTENT_KEY: content_key})
         elif file_sha256(self._store.archive_path(build.archive)) == build.sha256:
             with self._bench.catalog.write() as change:
                 lifecycle.mark_archive(change, build, mark)
         elif self._store.archive_mark(build.archive) == mark:
-            log.error("%s is damaged", build.archive)
+            log.error("%s is damaged", build.archive, extra={CONTENT_KEY: content_key})
             self._store.quarantine_archive(build.archive)
 
     def _is_whole(self, build: Any) -> bool:

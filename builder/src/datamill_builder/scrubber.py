@@ -2,32 +2,32 @@
 
 An archive whose file looks untouched is served without a look at its bytes. Here each is read
 once in a while, at a gentle pace, and the catalog keeps when: whoever is restarted goes on, and
-those who share a store share the work. One that is damaged is taken out of the store, and the loss
-told as `evicted` is told: what was ready is no longer to be had, and asking again builds it again.
+those who share a store share the work. One that is damaged is taken out of the store.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row, or_, select
 
 from datamill.errors import DatamillError
 from datamill_builder.catalog import Catalog, lifecycle
+from datamill_builder.catalog.about import about_build
 from datamill_builder.catalog.schema import builds
 from datamill_builder.catalog.states import BuildState
+from datamill_builder.inspection.reading import read_archive
+from datamill_builder.inspection.verdict import act_on, look
 from datamill_builder.store import Store
 
 log = logging.getLogger(__name__)
 
 _BYTES_PER_SEC = 50e6
 """Disks serve downloads and builds first: so a terabyte takes about six hours."""
-_CHUNK_BYTES = 1024 * 1024
 _LONGEST_REST_SECS = 60.0
 
 
@@ -74,51 +74,25 @@ class Scrubber(threading.Thread):
             return connection.execute(query.order_by(at.asc().nulls_first()).limit(1)).first()
 
     def _look(self, build: Row[Any]) -> None:
-        """Read an archive, and take it away if it is not what it was.
+        with about_build(self._catalog, build.content_key):
+            found = look(self._store, build, self._digest)
+            act_on(self._catalog, self._store, build, found)
 
-        One that was touched, or is gone, would be noticed when it is asked for; but that may be
-        never, and till then it would be told to be there.
-        """
-        mark = self._store.archive_mark(build.archive)
-        if mark is None:
-            if self._store.is_there():  # the file is gone, and not the disk
-                self._take_away(build)
-            return
-        digest = self._digest(build.archive)
-        if digest is None or self._store.archive_mark(build.archive) != mark:
-            return  # it can't be told, or is being replaced
-        if digest != build.sha256:
-            self._take_away(build)
-        elif mark != build.archive_mark:
-            with self._catalog.write() as change:
-                lifecycle.mark_archive(change, build, mark)
-
-    def _digest(self, name: str) -> str | None:
-        """Return an archive's SHA-256; None if it can't be told, or the builder stops before.
-
-        What a disk can't read is another digest than the one that was.
-        """
-        digest = hashlib.sha256()
+    def _digest(self, path: Path) -> str | None:
+        """Return an archive's SHA-256; None if it can't be told, or the builder stops before."""
         try:
-            with self._store.archive_path(name).open("rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    digest.update(chunk)
-                    if self._stopping.wait(len(chunk) / _BYTES_PER_SEC):
-                        return None
-        except FileNotFoundError:
-            return None  # evicted meanwhile
+            return read_archive(path, (), self._pace).sha256
+        except (_Stopping, FileNotFoundError):  # or evicted meanwhile
+            return None
         except OSError as error:
-            log.error("%s can't be read: %s", name, error)
-            if error.errno != errno.EIO:
-                return None  # not the disk's fault: no descriptor left, no permission
-        return digest.hexdigest()
+            # Not the disk's fault: no descriptor left, no permission.
+            log.error("%s can't be read: %s", path.name, error)
+            return None
 
-    def _take_away(self, build: Row[Any]) -> None:
-        with self._catalog.write() as change:
-            now = lifecycle.hold_build(change, build.content_key)
-            if now is None or (now.state, now.epoch) != (BuildState.READY, build.epoch):
-                return
-            lifecycle.evicted(change, build.content_key)
-            # In the same change: the next archive of this build will have the same name.
-            kept = self._store.quarantine_archive(build.archive)
-        log.error("%s %s", build.archive, f"is damaged; it is now {kept}" if kept else "is gone")
+    def _pace(self, count: int) -> None:
+        if self._stopping.wait(count / _BYTES_PER_SEC):
+            raise _Stopping
+
+
+class _Stopping(Exception):
+    """The builder stops: what was begun is not read to its end."""

@@ -11,17 +11,24 @@ from datamill.broker import BatchConsumer, SlotConsumer
 from datamill.errors import DatamillError
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
+from datamill_builder.asked_for import WorkFor
 from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import Catalog, PatientChanges
+from datamill_builder.catalog.counters import Counters
+from datamill_builder.catalog.holdings import drop_leftovers
 from datamill_builder.disk_space import DiskSpace
 from datamill_builder.handlers.environments import Environments
 from datamill_builder.handlers.pool import HandlerPool
 from datamill_builder.handlers.sources import sources_of
 from datamill_builder.handlers.tools import kill_tools, stop_tools
+from datamill_builder.heartbeat import Heartbeat
+from datamill_builder.hooks.caller import HookCaller
+from datamill_builder.hooks.housekeeping import HookHousekeeper
+from datamill_builder.hooks.targets import target_of
 from datamill_builder.intake import Intake
+from datamill_builder.keeper import Keeper
 from datamill_builder.leases import Identity, Leases
-from datamill_builder.leftovers import drop_leftovers
 from datamill_builder.places import Places
 from datamill_builder.progress import ProgressTeller
 from datamill_builder.raw_watch import RawWatch
@@ -63,12 +70,13 @@ class Builder:
         store.sweep()
         drop_leftovers(self._catalog, store)
         self._changes = PatientChanges(self._catalog)
+        counters = Counters()
         self._space = DiskSpace(store.root, home)
         self._identity = Identity(home / "builders")
         sources = list(sources_of(settings).values())
         if not sources:
             log.warning("no handler sources: set DATAMILL_HANDLER_SOURCES to a folder of wheels")
-        environments = Environments(home / "environments", self._catalog, store, sources)
+        environments = Environments(home / "environments", self._catalog, store, sources, counters)
         workers = settings.workers
         self._handlers = HandlerPool(
             environments,
@@ -77,21 +85,42 @@ class Builder:
             workers + 2,
             settings.open_timeout_secs,
             settings.handler_memory_bytes,
+            counters,
         )
         self._relay = OutboxRelay(broker_url, self._catalog)
         self._leases = Leases(self._catalog, settings.lease_secs)
         self._progress = ProgressTeller(self._catalog, self._relay.tell)
         self._reconciler = Reconciler(
-            broker_url, self._catalog, store, self._identity, settings.lease_secs
+            broker_url, self._catalog, store, self._identity, settings.lease_secs, counters
         )
         address = PublicAddress(self._catalog, settings.public_url)
-        bench = Workbench(settings, self._catalog, self._changes, store, self._handlers, address)
-        attempts = Attempts(self._changes, self._leases, self._space, settings.shard_attempts)
+        shared = (self._catalog, self._changes, store, self._handlers, address, counters)
+        bench = Workbench(settings, *shared)
+        attempts = Attempts(
+            self._changes,
+            self._leases,
+            self._space,
+            settings.shard_attempts,
+            WorkFor(self._catalog),
+            counters,
+        )
         owner = self._identity.name
+        self._heartbeat = Heartbeat(self._catalog, owner, workers, counters)
         self._raw_watch = RawWatch(self._catalog)
         self._scrubber = Scrubber(self._catalog, store, settings.scrub_secs)
-        self._watchers = (self._raw_watch, self._scrubber)
-        intake = Intake(self._catalog, store, address, self._raw_watch.look_at)
+        self._keeper = Keeper(self._catalog, store, settings.store_budget_bytes)
+        self._catalog.tell_hooks(settings.hooks)
+        self._callers = [
+            HookCaller(hook, target_of(hook, settings), self._catalog, self._changes)
+            for hook in settings.hooks
+        ]
+        names = [hook.name for hook in settings.hooks]
+        self._hooks: tuple[HookHousekeeper | HookCaller, ...] = (
+            HookHousekeeper(self._catalog, names),
+            *self._callers,
+        )
+        self._watchers = (self._raw_watch, self._scrubber, self._keeper)
+        intake = Intake(self._catalog, store, address, self._raw_watch.look_at, counters)
         self._assembler = Assembler(self._catalog, store, self._space)
         steward = Steward(owner, bench, attempts, self._space, environments, self._assembler)
         self._claims = ShardClaims(owner, bench, environments)
@@ -135,7 +164,9 @@ class Builder:
             self._progress,
             self._reconciler,
             self._assembler,
+            self._heartbeat,
             *self._watchers,
+            *self._hooks,
         ):
             part.start()
         for consumer in (self._intake, self._stewards, self._packers, self._shards):
@@ -163,7 +194,7 @@ class Builder:
             if talker.fatal is not None:
                 raise talker.fatal
         quiet = (self._relay, self._leases, self._progress, self._reconciler, self._assembler)
-        for part in (*talkers, *quiet, *self._watchers):
+        for part in (*talkers, *quiet, self._heartbeat, *self._watchers, *self._hooks):
             if not part.is_alive():
                 raise PartEnded(f"the builder's part '{part.name}' has ended; see the log above")
 
@@ -184,10 +215,14 @@ class Builder:
         self._handlers.stop_all()
         for consumer in consumers:
             consumer.join_until(time.monotonic() + _OUTBOX_GRACE_SECS)
+        for hook in self._hooks:
+            hook.stop()
         parts = (self._assembler, self._progress, self._reconciler, *self._watchers, self._leases)
-        for part in parts:
+        for part in (*parts, self._heartbeat):
             part.stop()
             part.join(_OUTBOX_GRACE_SECS)
+        for hook in self._hooks:
+            hook.join(_OUTBOX_GRACE_SECS)
         self._relay.stop(_OUTBOX_GRACE_SECS)
         self._handlers.stop_all()
         self._identity.release()
@@ -197,6 +232,8 @@ class Builder:
         """End all child processes: no locks, no waiting, for a signal's handler."""
         self._handlers.kill_all()
         kill_tools()
+        for caller in self._callers:
+            caller.kill()
 
 
 def run(settings: Settings, broker_url: str, stopping: StopSignal) -> None:

@@ -13,6 +13,7 @@ from datamill.broker import Delivery
 from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
 from datamill_builder.catalog import Catalog, CatalogUnavailable, tasks
+from datamill_builder.catalog.named import task_named
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim
 from datamill_builder.disk_space import DiskSpace
@@ -65,7 +66,8 @@ class Steward:
             self._do(kind, subject)
         except CatalogUnavailable as error:
             # The builder stops before anything can be written: the lease runs out.
-            log.warning("%s: %s: %s", subject[:12], kind, error)
+            named = task_named(kind, subject)
+            log.warning("%s: %s: %s", subject[:12], kind, error, extra=named)
 
     def _may_begin(self, kind: TaskKind) -> bool:
         """Return whether there may be room on the disk; packers wait for it, others don't.
@@ -109,4 +111,5 @@ def _wake(catalog: Catalog, task: Task) -> None:
         with catalog.write() as change:
             tasks.wake(change, *task)
     except CatalogUnavailable as error:
-        log.warning("%s: %s is not called yet: %s", task[1][:12], task[0], error)
+        named = task_named(*task)
+        log.warning("%s: %s is not called yet: %s", task[1][:12], task[0], error, extra=named)

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -45,6 +45,10 @@ class Store:
         """Return where an archive is or would be."""
         return self._archives / name
 
+    def archive_names(self) -> list[str]:
+        """Return the names of what is in the public folder."""
+        return sorted(path.name for path in self._archives.iterdir())
+
     def archive_mark(self, name: str) -> str | None:
         """Return what changes whenever an archive's file changes; None where it is gone."""
         return file_mark(self.archive_path(name))
@@ -63,10 +67,21 @@ class Store:
 
     def quarantine_archive(self, name: str) -> Path | None:
         """Take a damaged archive out of the public folder; return where it is now."""
+        return self._set_aside(self.archive_path(name), name)
+
+    def quarantine_shard(self, content_key: str, file: str) -> Path | None:
+        """Take a damaged shard from the others of its build; return where it is now."""
+        return self._set_aside(self.shard_path(content_key, file), f"{content_key}-{file}")
+
+    def quarantined(self) -> list[Path]:
+        """Return what was found damaged, and is kept to be looked at."""
+        return sorted(self._quarantine.iterdir()) if self._quarantine.is_dir() else []
+
+    def _set_aside(self, path: Path, name: str) -> Path | None:
         self._quarantine.mkdir(exist_ok=True)
         target = self._quarantine / name
         try:
-            self.archive_path(name).replace(target)
+            path.replace(target)
         except FileNotFoundError:
             return None
         return target
@@ -150,10 +165,12 @@ class Store:
 
     def sweep(self) -> int:
         """Delete scratch folders whose owners are gone; return how many."""
-        swept = 0
-        for folder in self._scratch.iterdir():
-            swept += _sweep_abandoned(folder)
-        return swept
+        return sum(_if_abandoned(folder, _delete) for folder in self._scratch.iterdir())
+
+    def abandoned(self) -> list[Path]:
+        """Return the scratch folders that a sweep would delete."""
+        folders = self._scratch.iterdir()
+        return [folder for folder in folders if _if_abandoned(folder, lambda _folder: None)]
 
 
 class ScratchFolder:
@@ -216,15 +233,20 @@ def _move(temporary: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def _sweep_abandoned(folder: Path) -> bool:
+def _delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _if_abandoned(folder: Path, then: Callable[[Path], None]) -> bool:
+    """Do something to a scratch folder whose owner is gone; return whether it is."""
     try:
         lock = os.open(folder / _LOCK_NAME, os.O_RDWR)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False  # just made, or just going away; or nothing of ours
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Under the lock: who makes a folder sees, once it has the lock, whether it is still there.
-        shutil.rmtree(folder, ignore_errors=True)
+        then(folder)
     except BlockingIOError:
         return False
     finally:

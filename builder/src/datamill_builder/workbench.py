@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from datamill.settings import Settings
 from datamill_builder.address import PublicAddress
 from datamill_builder.catalog import Catalog, PatientChanges, lifecycle
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.handlers.pool import HandlerPool, Opening
 from datamill_builder.recipe import Recipe
 from datamill_builder.store import Store
@@ -22,6 +23,7 @@ class Workbench:
     store: Store
     handlers: HandlerPool
     address: PublicAddress
+    counters: Counters = field(default_factory=Counters)
 
     def recipe(self, content_key: str) -> Recipe:
         """Return what a build that is in the catalog is made from."""

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from datamill import tracing
 from datamill.broker import Delivery
 from datamill.events import Reason
 from datamill.failpoint import failpoint
 from datamill_builder.assembler import Assembler
 from datamill_builder.attempts import Attempts
-from datamill_builder.catalog import CatalogUnavailable, Transaction, lifecycle
+from datamill_builder.catalog import CatalogUnavailable, Transaction, counted, lifecycle
 from datamill_builder.catalog.lifecycle import Failure, ShardResult, storable
+from datamill_builder.catalog.named import task_named
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim, StaleFence
 from datamill_builder.classic import write_classic
@@ -68,8 +70,7 @@ class ShardWorker:
                 if place is not None:
                     self._work(place)
         except CatalogUnavailable as error:
-            # The builder stops before anything can be written: the lease runs out.
-            log.warning("a shard is left as it is: %s", error)
+            log.warning("shards wait: %s", error)
 
     def _work(self, place: Place) -> None:
         claim = self._claims.take()
@@ -78,10 +79,16 @@ class ShardWorker:
         run = _Run(place)
         try:
             self._attempts.carry_out(claim, lambda mine: self._make(mine, run), on_lost=run.stop)
+        except CatalogUnavailable as error:
+            # The builder stops before anything can be written: the lease runs out.
+            named = task_named(claim.kind, claim.subject)
+            log.warning("%s is left as it is: %s", claim, error, extra=named)
+            return
         finally:
             self._progress.forget(claim.subject, claim.index)
         place.leave()
-        self._claims.make_missing(claim.subject)
+        with self._attempts.work_for(claim):
+            self._claims.make_missing(claim.subject)
 
     def _make(self, claim: Claim, run: _Run) -> None:
         key = claim.subject
@@ -162,7 +169,18 @@ class ShardWorker:
         self._commit(claim, [file], commit)
         failpoint("shard.committed")
         log.debug("%s.%d: %d records in %.2f s", key[:12], index, result.records, secs)
+        self._count([result])
         return file
+
+    def _count(self, results: list[ShardResult]) -> None:
+        """Count what a piece of work has made, once it is committed."""
+        count = self._bench.counters
+        count.observe(counted.SHARD_SECS, results[-1].secs)
+        for result in results:
+            count.add(counted.RECORDS, result.records)
+            count.add(counted.SHARD_BYTES, result.bytes)
+            count.add(counted.ITEMS_SKIPPED, len(result.skipped))
+        tracing.annotate(records=sum(result.records for result in results))
 
     def _end_if_too_bad(self, change: Transaction, recipe: Recipe, build: Any) -> None:
         """Fail the build as soon as too many source items are bad, under the shard's fence."""
@@ -173,6 +191,7 @@ class ShardWorker:
         except TooManyBadItems as error:
             log.warning("%s: %s", key[:12], error)
             lifecycle.build_failed(change, key, Failure(Reason.BAD_DATA, str(error)))
+            self._bench.counters.add(counted.FAILURES, 1, Reason.BAD_DATA)
 
     def _commit_classic(
         self, claim: Claim, opened: OpenHandler, folder: Path, began: float
@@ -186,6 +205,7 @@ class ShardWorker:
             [result.file for result in results],
             lambda change: lifecycle.classic_done(change, claim, results, features, address),
         )
+        self._count(results)
 
     def _commit(self, claim: Claim, files: list[str], change_it: Callable[[Any], None]) -> None:
         try:

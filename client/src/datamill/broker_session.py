@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from datamill import topology
 from datamill.broker import Publisher
 from datamill.broker.listener import EventListener, declare_topology
+from datamill.client_name import CLIENT_FIELD
 from datamill.errors import BrokerRefused, DatamillError, DecodeError, Unroutable
 from datamill.events import decode_event
 from datamill.session import PATIENCE_SECS, REPEAT_SECS, Session
@@ -34,8 +35,15 @@ _CLOSE_TIMEOUT_SECS = 2.0
 class BrokerSession(Session):
     """Two threads: the listener's feeds the trackers, the asker's repeats unanswered requests."""
 
-    def __init__(self, url: str, http_url: str | None, repeat_secs: float = REPEAT_SECS) -> None:
+    def __init__(
+        self,
+        url: str,
+        http_url: str | None,
+        repeat_secs: float = REPEAT_SECS,
+        client: str | None = None,
+    ) -> None:
         self.http_url = http_url
+        self._headers: dict[str, str | int] = {CLIENT_FIELD: client} if client else {}
         self._url = url
         self._repeat_secs = repeat_secs
         self._name = f"datamill client {os.getpid()}"
@@ -177,11 +185,13 @@ class BrokerSession(Session):
     def _publish(self, tracker: Tracker) -> None:
         request = tracker.request
         assert request is not None
+        traced = tracker.trace.headers() if tracker.trace else {}
         message = (
             topology.REQUESTS_EXCHANGE,
             topology.request_key(request.dataset_name),
             request.encode(),
             tracker.message_id,
+            {**self._headers, **traced} or None,
         )
         try:
             self._publisher.publish(*message)

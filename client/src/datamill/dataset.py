@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from datamill import tracing
 from datamill.environment import settings_in_force
 from datamill.obtaining import Obtainable
 from datamill.reading import ReadingOptions
@@ -188,4 +189,6 @@ def request_dataset(
     the cache of this machine: then that is what one gets, with a warning).
     """
     request = Request.of(dataset_name, handler_version, dataset_config or {})
-    return Dataset(request, settings_in_force())
+    named = {"dataset_id": request.dataset_id, "dataset_name": dataset_name}
+    with tracing.span("request_dataset", "client", **named):
+        return Dataset(request, settings_in_force())

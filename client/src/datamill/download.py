@@ -13,6 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from datamill import tracing
 from datamill.broker import backoff
 from datamill.errors import DatamillError, DigestMismatch, DownloadError, Gone, first_line
 from datamill.part import FilePart, Part, unwritable
@@ -127,7 +128,7 @@ def _receive(
     """Receive as much as one connection gives, or as several give until one breaks."""
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"{url} is no address to download from")
-    headers = {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity", **tracing.headers()}
     etag = f'"{source.sha256}"'
     if part.size:
         # Strong validators only: a rebuilt file must never be glued to the old one's beginning.

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from datamill import tracing
 from datamill.archive import FEATURES
 from datamill.errors import DatamillError, Gone, NotCached, RequestFailed, ServiceUnavailable
 from datamill.events import ShardDone
-from datamill.source import Source
 
 if TYPE_CHECKING:
     from datamill.archive.manifest import Manifest, ManifestShard
@@ -262,9 +262,10 @@ def _server_of(shards: dict[int, ShardDone]) -> str | None:
 
 def _early_path(dataset: Dataset, shard: ShardDone) -> str:
     """Return the path of a shard's file; out of the archive if it can't be had by itself."""
-    source = Source((shard.url,), shard.bytes, shard.sha256)
+    source = dataset.shard_source(shard)
     try:
-        return str(dataset.cache.obtain_shard(dataset.id, shard.index, source))
+        with tracing.Carrying(dataset.trace):
+            return str(dataset.cache.obtain_shard(dataset.id, shard.index, source))
     except Gone:
         file = _whole(dataset, going_on=dataset.shards_read > 1).shards[shard.index].file
         return str(dataset.folder / file)

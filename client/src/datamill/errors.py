@@ -105,6 +105,10 @@ class NothingFound(DatamillError):
     """There is nothing to act on."""
 
 
+class Kept(DatamillError):
+    """The dataset stays in the store: it is pinned, or somebody may just be fetching it."""
+
+
 class NotAllowed(DatamillError):
     """The notifier refused: administration asks for the admin token."""
 

@@ -1,16 +1,17 @@
-"""A session over HTTP, for those who can't reach the broker: it asks, then looks now and then."""
+"""A session over HTTP, for those who can't reach the broker: it asks, listens, and looks too."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-import urllib.request
 import weakref
-from http.client import HTTPException
 
-from datamill.errors import DatamillError, DecodeError, InvalidRequest, first_line
-from datamill.events import Evicted, Failed, Progress, ShardDone, decode_event
+from datamill.broker import backoff
+from datamill.errors import DatamillError, InvalidRequest, ServiceUnavailable
+from datamill.event_stream import EventStream
+from datamill.events import Evicted, Failed, Progress, ShardDone
+from datamill.following import Following
 from datamill.http_state import State, fetch_state, post_request
 from datamill.session import PATIENCE_SECS, REPEAT_SECS, Session
 from datamill.subscription import Subscription
@@ -18,11 +19,10 @@ from datamill.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECS = 0.5
+_FIRST_PAUSE_SECS = 0.1
 _LONGEST_PAUSE_SECS = 5.0
 _STALE_SECS = 5.0
 _CLOSE_TIMEOUT_SECS = 2.0
-_EVENT_STREAM_TIMEOUT_SECS = 60.0
 
 
 class _Watch:
@@ -31,16 +31,17 @@ class _Watch:
     def __init__(self) -> None:
         self.look_at = 0.0
         self.pause_secs = _FIRST_PAUSE_SECS
+        self.first_posted_at: float | None = None
         self.posted_at: float | None = None
         self.requests_before: int | None = None
 
     def is_stale(self, state: State) -> bool:
         """Return whether the state may be the one from before our request was taken in."""
-        if state.state == "ready" or self.posted_at is None:
+        if state.state == "ready" or self.first_posted_at is None:
             return False
         return (
             state.requests == self.requests_before
-            and time.monotonic() - self.posted_at < _STALE_SECS
+            and time.monotonic() - self.first_posted_at < _STALE_SECS
         )
 
     def put_off(self) -> None:
@@ -49,22 +50,45 @@ class _Watch:
 
 
 class HttpSession(Session):
-    """One thread looks at every dataset that is waited for, every 0.5 to 5 s."""
+    """One thread looks at every dataset that is waited for, every 0.1 to 5 s.
 
-    def __init__(self, http_url: str, repeat_secs: float = REPEAT_SECS) -> None:
+    A stream or a few tell what happens meanwhile, where such streams get through.
+    """
+
+    def __init__(
+        self, http_url: str, repeat_secs: float = REPEAT_SECS, client: str | None = None
+    ) -> None:
         self.http_url: str = http_url
+        self._client = client
         self._repeat_secs = repeat_secs
         self._guard = threading.Lock()
+        self._reached = False
+        """Whether a request was taken before: a service that takes none just now may restart."""
+        self._subscriptions: list[Subscription] = []
         self._watches: weakref.WeakKeyDictionary[Tracker, _Watch] = weakref.WeakKeyDictionary()
         self._nudge = threading.Event()
         self._stopping = threading.Event()
+        self._following = Following(http_url, self._stopping)
         self._poller = threading.Thread(target=self._poll, name="datamill client", daemon=True)
         self._poller.start()
 
     def ask(self, tracker: Tracker, patience_secs: float = PATIENCE_SECS) -> None:
         """Post the request; look for its answer from now on."""
         watch = _Watch()
-        self._post(tracker, watch)
+        deadline = time.monotonic() + (patience_secs if self._reached else 0.0)
+        attempt = 0
+        while True:
+            try:
+                self._post(tracker, watch)
+                break
+            except ServiceUnavailable as error:
+                attempt += 1
+                pause_secs = backoff(attempt)
+                if time.monotonic() + pause_secs > deadline or self._stopping.is_set():
+                    raise
+                log.info("%s; trying again", error)
+                self._stopping.wait(pause_secs)
+        self._reached = True
         self._add(tracker, watch)
 
     def watch(self, tracker: Tracker) -> None:
@@ -75,25 +99,49 @@ class HttpSession(Session):
         with self._guard:
             self._watches[tracker] = watch
         self._nudge.set()
+        self._following.add(tracker)  # what a stream does not bring is seen by looking
 
     def _post(self, tracker: Tracker, watch: _Watch) -> None:
         assert tracker.request is not None
-        before = fetch_state(self.http_url, tracker.dataset_id)
-        watch.requests_before = before.requests if before else None
-        post_request(self.http_url, tracker.request)
+        if watch.first_posted_at is None:
+            before = fetch_state(self.http_url, tracker.dataset_id)
+            watch.requests_before = before.requests if before else None
+        asked = (tracker.request, tracker.message_id, self._client, tracker.trace)
+        post_request(self.http_url, *asked)
         watch.posted_at = time.monotonic()
+        watch.first_posted_at = watch.first_posted_at or watch.posted_at
 
     def subscribe(self, pattern: str) -> Subscription:
-        """Return the events of a pattern, by the notifier's event stream."""
-        subscription = Subscription(pattern, lambda _subscription: None)
-        reader = _StreamReader(self.http_url, subscription, self._stopping)
-        reader.start()
+        """Return the events of a pattern, by the notifier's event stream, from now on.
+
+        Raises `ServiceUnavailable`.
+        """
+        subscription = Subscription(pattern, self._unsubscribe)
+        with self._guard:
+            self._subscriptions.append(subscription)
+        patience_secs = PATIENCE_SECS if self._reached else 0.0
+        stream = EventStream(self.http_url, subscription, self._stopping, patience_secs)
+        stream.start()
+        stream.begun.wait()
+        if stream.error is not None:
+            subscription.close()
+            raise stream.error
+        self._reached = True
         return subscription
 
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        with self._guard:
+            self._subscriptions.remove(subscription)
+
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and what is subscribed to."""
         self._stopping.set()
         self._nudge.set()
+        with self._guard:
+            subscriptions = list(self._subscriptions)
+        for subscription in subscriptions:
+            subscription.close()
+        self._following.close()
         self._poller.join(_CLOSE_TIMEOUT_SECS)
 
     def _poll(self) -> None:
@@ -161,43 +209,3 @@ def feed(tracker: Tracker, state: State) -> None:
 
 def _same(one: Progress, other: Progress) -> bool:
     return (one.shards_done, one.records_done) == (other.shards_done, other.records_done)
-
-
-class _StreamReader(threading.Thread):
-    """Reads the notifier's server-sent events into a subscription, connecting again as needed."""
-
-    def __init__(
-        self, http_url: str, subscription: Subscription, stopping: threading.Event
-    ) -> None:
-        super().__init__(name="datamill events", daemon=True)
-        dataset_id = subscription.pattern.rsplit(".", 1)[1]
-        query = "" if dataset_id in ("*", "#") else f"?dataset={dataset_id}"
-        self._url = f"{http_url}/events{query}"
-        self._subscription = subscription
-        self._stopping = stopping
-
-    def run(self) -> None:
-        """Read until the subscription or the session is closed."""
-        while not (self._stopping.is_set() or self._subscription.closed):
-            try:
-                self._read()
-            except (OSError, HTTPException) as error:
-                log.debug("%s: %s", self._url, first_line(error))
-            self._stopping.wait(_FIRST_PAUSE_SECS)
-
-    def _read(self) -> None:
-        call = urllib.request.Request(self._url, headers={"Accept": "text/event-stream"})
-        with urllib.request.urlopen(call, timeout=_EVENT_STREAM_TIMEOUT_SECS) as response:
-            for line in response:
-                if self._stopping.is_set() or self._subscription.closed:
-                    return
-                if line.startswith(b"data:"):
-                    self._offer(line[5:].strip())
-
-    def _offer(self, body: bytes) -> None:
-        try:
-            event = decode_event(body)
-        except DecodeError as error:
-            log.debug("%s: %s", self._url, error)
-            return
-        self._subscription.offer(event.routing_key, event)

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datamill import tracing
 from datamill.ahead import BuildProgress, build_progress
 from datamill.archive import MANIFEST, Manifest
 from datamill.cache import Cache
 from datamill.errors import Gone, NotCached, RequestFailed, ServiceUnavailable, WaitTimeout
-from datamill.events import Event, Ready
+from datamill.events import Event, Ready, ShardDone
 from datamill.progress import ProgressView, progress_view
 from datamill.request import Request
 from datamill.runfile import Service, find_service
@@ -44,7 +45,9 @@ class Obtainable:
         self._settings = settings
         self.cache = Cache(settings.cache, settings.cache_budget_bytes, settings.download_streams)
         self._service: Service | None = None
-        self._tracker = Tracker(request.dataset_id, request)
+        self.trace = tracing.here()
+        """What all that is done for it belongs to, if spans are made."""
+        self._tracker = Tracker(request.dataset_id, request, self.trace)
         self._folder: Path | None = None
         self.shards_read = 0
         """How many shards the iteration that began last has come to, while they are built."""
@@ -79,7 +82,7 @@ class Obtainable:
     def tracker(self) -> Tracker:
         """What is known of the dataset; in a forked child, after asking again."""
         if self._tracker.pid != os.getpid():
-            self._tracker = Tracker(self.id, self.request)
+            self._tracker = Tracker(self.id, self.request, self.trace)
             self._ask()
         return self._tracker
 
@@ -91,7 +94,12 @@ class Obtainable:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         label = f"{self.request.dataset_name} {self.id[:8]}"
-        with progress_view(label, shown=progress) as view, self._shown_by(view):
+        with (
+            tracing.Carrying(self.trace),
+            tracing.span("wait", dataset_id=self.id),
+            progress_view(label, shown=progress) as view,
+            self._shown_by(view),
+        ):
             for attempt in range(_ASK_ANEW + 1):
                 ready = self._await_ready(deadline)
                 view.event(ready)
@@ -195,16 +203,26 @@ class Obtainable:
                 raise RequestFailed(failed.reason.value, failed.message, failed.retryable, self.id)
 
     def _obtain(self, ready: Ready, progress: ProgressCallback) -> Path:
-        folder = self.cache.obtain(self._source(ready), ready.content_key, progress)
+        named = {"dataset_id": self.id, "content_key": ready.content_key}
+        with tracing.span("obtain", "client", **named, bytes=ready.bytes):
+            folder = self.cache.obtain(self._source(ready), ready.content_key, progress)
         self.cache.remember(ready)
         return folder
 
     def _source(self, ready: Ready) -> Source:
-        urls = [ready.url]
-        if self._settings.url:
-            # An address that was set here on purpose is the one that can be reached from here.
-            urls.insert(0, f"{self._settings.url}/datasets/{ready.archive}")
-        return Source(tuple(dict.fromkeys(urls)), ready.bytes, ready.sha256)
+        urls = self._addresses(ready.archive, ready.url)
+        return Source(urls, ready.bytes, ready.sha256)
+
+    def shard_source(self, shard: ShardDone) -> Source:
+        """Return where a shard is, while the others are built and after."""
+        urls = self._addresses(f"{self.id}/shards/{shard.index}", shard.url)
+        return Source(urls, shard.bytes, shard.sha256)
+
+    def _addresses(self, path: str, told: str) -> tuple[str, ...]:
+        if not self._settings.url:
+            return (told,)
+        # An address that was set here on purpose is the one that can be reached from here.
+        return tuple(dict.fromkeys((f"{self._settings.url}/datasets/{path}", told)))
 
 
 def _until(deadline: float | None, callback: ProgressCallback) -> ProgressCallback:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from datamill import tracing
 from datamill.errors import DatamillError, DownloadError
 from datamill.part import Part
 
@@ -52,6 +53,7 @@ class Pieces:
         self._timeout_secs = timeout_secs
         self._read_into = read_into
         self._refusal = refusal
+        self._trace = tracing.headers()
         self._changed = threading.Condition()
         self._asked = part.size
         """Where the next piece to be asked for begins."""
@@ -172,6 +174,7 @@ class Pieces:
             "Accept-Encoding": "identity",
             "Range": f"bytes={begin}-{end - 1}",
             "If-Range": self._etag,
+            **self._trace,
         }
         target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         connection.request("GET", target, headers=headers)

@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 
+from datamill.client_name import client_name
 from datamill.environment import settings_in_force
 from datamill.runfile import Service, find_service
 from datamill.session import Session
@@ -27,15 +28,16 @@ def session_for(service: Service) -> Session:
 
 
 def _open(service: Service) -> Session:
+    client = client_name(settings_in_force())
     # What each needs is loaded with it: a training should not wait for what it does not use.
     if service.broker_url:
         from datamill.broker_session import BrokerSession
 
-        return BrokerSession(service.broker_url, service.http_url)
+        return BrokerSession(service.broker_url, service.http_url, client=client)
     from datamill.http_session import HttpSession
 
     assert service.http_url
-    return HttpSession(service.http_url)
+    return HttpSession(service.http_url, client=client)
 
 
 def subscribe(pattern: str = "dataset.*.*") -> Subscription:

@@ -9,10 +9,13 @@ import difflib
 import json
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -22,6 +25,7 @@ from pydantic_settings import (
 )
 
 from datamill.errors import SettingsError
+from datamill.hook_settings import HookSettings
 
 SETTINGS_FILE = "datamill.toml"
 _SOURCE_SEPARATOR = re.compile(r"[,\n]|:(?=/(?!/)|git\+|index\+|https?://)")
@@ -85,6 +89,9 @@ class Settings(BaseSettings):
     """How much the store may hold."""
     scrub_secs: Annotated[float, Field(ge=0)] = 24 * 3600.0
     """How often every byte of each archive is compared with its digest; 0: never."""
+    hooks: tuple[HookSettings, ...] = ()
+    """Who is told when a dataset is ready, failed or evicted: webhooks and commands. Builders and
+    notifiers that share a catalog need the same."""
 
     listen: str | None = None
     """`host:port` of the notifier; a free port on loopback by default, kept with the home."""
@@ -95,6 +102,9 @@ class Settings(BaseSettings):
 
     url: str | None = None
     """For clients: the notifier, where the broker can't be reached."""
+    client_name: str | None = None
+    """What a client calls itself when it asks, for people who look at requests: at most 128
+    characters; `user@host` by default, nothing where it is empty."""
     cache: Path = Path("~/.cache/datamill")
     """The trainer's download cache."""
     cache_budget_bytes: Annotated[int, Field(ge=0)] = 100 * 1024**3
@@ -136,6 +146,14 @@ class Settings(BaseSettings):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/") if value else None
 
+    @field_validator("hooks", mode="after")
+    @classmethod
+    def _told_apart(cls, hooks: tuple[HookSettings, ...]) -> tuple[HookSettings, ...]:
+        for name, count in Counter(hook.name for hook in hooks).items():
+            if count > 1:
+                raise ValueError(f"{count} are called {name}: give each a name of its own")
+        return hooks
+
     @property
     def raw_folder(self) -> Path:
         """The raw root, with its default filled."""
@@ -168,7 +186,19 @@ class Settings(BaseSettings):
             given.get("home") or os.environ.get("DATAMILL_HOME") or cls.model_fields["home"].default
         )
         file = _SettingsFile(settings_cls, home.expanduser() / SETTINGS_FILE)
-        return init_settings, env_settings, file
+        return init_settings, _Emptied(settings_cls), env_settings, file
+
+
+class _Emptied(PydanticBaseSettingsSource):
+    """The variable that means something where it is set to nothing."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return nothing: the fields are not asked one by one."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        emptied = os.environ.get("DATAMILL_CLIENT_NAME") == ""
+        return {"client_name": ""} if emptied else {}
 
 
 class _SettingsFile(TomlConfigSettingsSource):
@@ -191,6 +221,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"][0] == "hooks":
+            raise SettingsError(f"DATAMILL_HOOKS: {_hook_flaw(first)}") from None
         if first["type"] == "extra_forbidden":  # only the file's tables forbid what they don't know
             place = ".".join(str(part) for part in first["loc"])
             known = ", ".join(DatasetSettings.model_fields)
@@ -202,3 +234,13 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(f"DATAMILL_{name}: {first['msg']}{shown}") from error
     except (OSError, ValueError) as error:
         raise SettingsError(f"{SETTINGS_FILE}: {error}") from error
+
+
+def _hook_flaw(error: ErrorDetails) -> str:
+    """Return what is wrong with a hook, and nothing of what was given: it may be a secret."""
+    words = [str(part + 1 if isinstance(part, int) else part) for part in error["loc"][1:]]
+    words[:1] = [f"hook {number}" for number in words[:1]]
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(HookSettings.model_fields)
+        return f"{': '.join(words)} is no setting of a hook; there are: {known}"
+    return ": ".join([*words, error["msg"].removeprefix("Value error, ")])

@@ -29,6 +29,12 @@ class Subscription(Iterator[Event]):
         self._matches = _compiled(pattern)
 
     @property
+    def dataset_ids(self) -> frozenset[str] | None:
+        """The datasets that it is about; None: all."""
+        dataset_id = self.pattern.rsplit(".", 1)[1]
+        return None if dataset_id in ("*", "#") else frozenset((dataset_id,))
+
+    @property
     def closed(self) -> bool:
         """Whether no more events are taken."""
         return self._closed

@@ -22,6 +22,7 @@ from datamill.events import (
     ShardDone,
 )
 from datamill.request import Request
+from datamill.trace_context import TraceContext
 
 
 class Tracker:
@@ -31,10 +32,17 @@ class Tracker:
     hold the last event of their kind, or None.
     """
 
-    def __init__(self, dataset_id: str, request: Request | None = None) -> None:
+    def __init__(
+        self,
+        dataset_id: str,
+        request: Request | None = None,
+        trace: TraceContext | None = None,
+    ) -> None:
         self.dataset_id = dataset_id
         self.request = request
         """What was asked for; None for the dataset of somebody else."""
+        self.trace = trace
+        """What the request says of the trace that it belongs to, however often it is made."""
         self.message_id = str(uuid.uuid4())
         """The same for every time that this is asked again: it is one request."""
         self.pid = os.getpid()

@@ -9,10 +9,10 @@ import logging
 from aiohttp import web
 
 from datamill.logs import DATASET_ID
-from datamill_builder.catalog import lifecycle, views
-from datamill_builder.catalog.views import LogFilter, LoggedRequest
-from datamill_notifier import documents, looking
-from datamill_notifier.parameters import flag_of, limit_of, time_of
+from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog.request_log import LogFilter, LoggedRequest, logged_requests
+from datamill_notifier import dataset_states, documents
+from datamill_notifier.parameters import dataset_of, flag_of, limit_of, text_of, time_of
 from datamill_notifier.problems import Handler, Problem, not_found
 from datamill_notifier.service import Service, service_of
 
@@ -46,14 +46,14 @@ def _has_token(request: web.Request) -> bool:
 @routes.post("/admin/datasets/{dataset_id}/cancel")
 async def cancel(request: web.Request) -> web.Response:
     """Stop the build of a dataset; those who wait are told by `failed`."""
-    dataset_id = request.match_info["dataset_id"]
+    dataset_id = dataset_of(request)
     state = await asyncio.to_thread(_cancel, service_of(request), dataset_id)
     log.info("cancelled by an administrator", extra={DATASET_ID: dataset_id})
     return web.json_response({"dataset_id": dataset_id, "state": state})
 
 
 def _cancel(service: Service, dataset_id: str) -> str:
-    known = looking.find(service, dataset_id)
+    known = dataset_states.find(service, dataset_id)
     if known is None:
         raise not_found("nobody has asked for this dataset yet")
     # The messages of this change stay in the outbox, where a builder's relay picks them up.
@@ -61,7 +61,7 @@ def _cancel(service: Service, dataset_id: str) -> str:
         stopped = lifecycle.cancel(change, dataset_id)
     if not stopped:
         raise Problem(409, "conflict", f"nothing is being built for it: it is {known.state}")
-    after = looking.find(service, dataset_id)
+    after = dataset_states.find(service, dataset_id)
     return (after or known).state
 
 
@@ -71,8 +71,8 @@ async def get_requests(request: web.Request) -> web.Response:
     which = LogFilter(
         since=time_of(request, "since"),
         until=time_of(request, "until"),
-        dataset_id=request.query.get("dataset_id"),
-        dataset_name=request.query.get("dataset_name"),
+        dataset_id=text_of(request, "dataset_id"),
+        dataset_name=text_of(request, "dataset_name"),
         failed=flag_of(request, "failed"),
     )
     limit = limit_of(request, default=1000)
@@ -82,4 +82,4 @@ async def get_requests(request: web.Request) -> web.Response:
 
 def _logged(service: Service, which: LogFilter, limit: int) -> list[LoggedRequest]:
     with service.catalog.read() as connection:
-        return views.logged_requests(connection, which, limit)
+        return logged_requests(connection, which, limit)

@@ -9,8 +9,10 @@ import uuid
 from datamill import topology
 from datamill.broker import Publisher
 from datamill.broker.listener import declare_topology
+from datamill.client_name import CLIENT_FIELD
 from datamill.errors import BrokerRefused, ServiceUnavailable, Unroutable, first_line
 from datamill.request import Request
+from datamill.trace_context import TraceContext
 from datamill_notifier.call_thread import CallThread
 from datamill_notifier.problems import unavailable
 
@@ -33,17 +35,27 @@ class Asker:
         self._thread = CallThread("ask")
         self._waiting = 0
 
-    async def ask(self, request: Request) -> str:
-        """Return the message's id once the broker has the request.
+    async def ask(
+        self,
+        request: Request,
+        trace: TraceContext | None = None,
+        client: str | None = None,
+        message_id: str | None = None,
+    ) -> str:
+        """Return the message's id once the broker has the request, which comes from `client`.
+
+        Under the same id it counts as one request, however often it is asked.
 
         Raises the problem that answers where it can't be told that the broker has it; asking
         twice is harmless.
         """
         if self._waiting >= _MAX_WAITING:
             raise unavailable("too many requests are waiting for the broker: come back in a moment")
-        message_id = str(uuid.uuid4())
+        identity = message_id or str(uuid.uuid4())
         self._waiting += 1
-        publishing = self._thread.call(lambda: self._publish(request, message_id))
+        headers: dict[str, str | int] = {CLIENT_FIELD: client} if client else {}
+        headers |= trace.headers() if trace else {}
+        publishing = self._thread.call(lambda: self._publish(request, identity, headers))
         publishing.add_done_callback(self._over)
         try:
             await asyncio.wait_for(asyncio.shield(publishing), _WAIT_SECS)
@@ -52,11 +64,11 @@ class Asker:
             raise unavailable(first_line(error)) from error
         except TimeoutError as error:
             raise unavailable("the broker takes its time: ask again in a moment") from error
-        return message_id
+        return identity
 
-    def _publish(self, request: Request, message_id: str) -> None:
+    def _publish(self, request: Request, message_id: str, headers: dict[str, str | int]) -> None:
         key = topology.request_key(request.dataset_name)
-        message = (topology.REQUESTS_EXCHANGE, key, request.encode(), message_id)
+        message = (topology.REQUESTS_EXCHANGE, key, request.encode(), message_id, headers or None)
         try:
             self._publisher.publish(*message)
         except Unroutable:

@@ -7,6 +7,7 @@ hashes for minutes, would hold it up. This one is left behind.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import queue
 import threading
 from collections.abc import Callable
@@ -24,9 +25,10 @@ class CallThread:
         threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     def call(self, function: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Return the future result of a call."""
+        """Return the future result of a call; what it logs is about what the caller does."""
         future: Future[Result] = Future()
-        self._calls.put(lambda: _fulfil(future, function))
+        context = contextvars.copy_context()
+        self._calls.put(lambda: context.run(_fulfil, future, function))
         return asyncio.wrap_future(future)
 
     def stop(self) -> None:

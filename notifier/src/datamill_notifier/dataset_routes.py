@@ -11,12 +11,15 @@ from aiohttp import web
 from sqlalchemy import Row
 
 from datamill.archive import MANIFEST, PREVIEW
+from datamill.logs import About
 from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog.about import build_named
 from datamill_builder.catalog.states import BuildState
 from datamill_builder.catalog.views import PublicState
-from datamill_notifier import documents, looking
+from datamill_notifier import dataset_states, documents
 from datamill_notifier.held_file import HeldFile
-from datamill_notifier.parameters import limit_of, word_of
+from datamill_notifier.near import Near, near_of
+from datamill_notifier.parameters import limit_of, text_of, word_of
 from datamill_notifier.problems import not_found
 from datamill_notifier.representation import IMMUTABLE, REVALIDATE, Representation, send
 from datamill_notifier.service import Service, service_of
@@ -38,49 +41,61 @@ routes = web.RouteTableDef()
 async def list_datasets(request: web.Request) -> web.Response:
     """Answer with summaries, newest first."""
     found = await asyncio.to_thread(
-        looking.newest,
+        _listed,
         service_of(request),
         word_of(request, "state", PublicState),
-        request.query.get("name"),
+        text_of(request, "name"),
         limit_of(request, default=100),
     )
-    return web.json_response([documents.summary(view) for view in found], headers=_AS_OF_NOW)
+    return web.json_response(found, headers=_AS_OF_NOW)
+
+
+def _listed(
+    service: Service, state: PublicState | None, name: str | None, limit: int
+) -> list[documents.Document]:
+    found = dataset_states.newest(service, state, name, limit)
+    used = dataset_states.usage_of_each(service, found)
+    return [documents.summary(view) | documents.use(view, used[view.dataset_id]) for view in found]
 
 
 @routes.get("/datasets/{name}")
 async def get_dataset(request: web.Request) -> web.StreamResponse:
     """Answer with the state of a dataset id, or with an archive."""
     name = request.match_info["name"]
-    if looking.is_dataset_id(name):
-        return await _state(service_of(request), name)
+    if dataset_states.is_dataset_id(name):
+        return await _state(service_of(request), near_of(request), name)
     if match := _ARCHIVE_NAME.match(name):
         return await _archive(request, name, match["key"])
     raise not_found("there is no dataset or archive of this name")
 
 
-async def _state(service: Service, dataset_id: str) -> web.Response:
-    text = await asyncio.to_thread(_state_text, service, dataset_id)
+async def _state(service: Service, near: Near, dataset_id: str) -> web.Response:
+    text = await asyncio.to_thread(_state_text, service, near, dataset_id)
     return web.json_response(text=text, headers=_AS_OF_NOW)
 
 
-def _state_text(service: Service, dataset_id: str) -> str:
-    return json.dumps(
-        documents.state(looking.find_closely(service, dataset_id), service.public_url)
-    )
+def _state_text(service: Service, near: Near, dataset_id: str) -> str:
+    closely = dataset_states.find_closely(service, dataset_id)
+    ready = closely.view.state is PublicState.READY
+    if ready:
+        service.told.note(dataset_id)
+    document = documents.state(closely, service.public_url)
+    return json.dumps(document | {"near": None if ready else near.to_unfinished(dataset_id)})
 
 
 async def _archive(request: web.Request, name: str, content_key: str) -> web.StreamResponse:
     service = service_of(request)
-    build = await asyncio.to_thread(_build, service, content_key)
+    build, about = await asyncio.to_thread(_build, service, content_key)
     if build is None or build.archive != name or build.state != BuildState.READY:
         raise not_found("there is no such archive (any more): ask for the dataset")
     # What a client says that asks anew because the digest was wrong.
     doubted = "no-cache" in request.headers.get("Cache-Control", "")
-    held = await service.archives.open(build, doubted=doubted)
-    archive = Representation(
-        held, 0, held.size, build.sha256, "application/zip", IMMUTABLE, content_key
-    )
-    return await send(request, archive, service.transfers)
+    with about:
+        held = await service.archives.open(build, doubted=doubted)
+        archive = Representation(
+            held, 0, held.size, build.sha256, "application/zip", IMMUTABLE, content_key
+        )
+        return await send(request, archive, service.transfers)
 
 
 @routes.get("/datasets/{dataset_id}/manifest.json")
@@ -135,7 +150,7 @@ async def _shard(service: Service, dataset_id: str, index: int) -> Representatio
         return None
     if build.state == BuildState.READY and shard.archive_offset is not None:
         held = await service.archives.open(build)
-        return _of_shard(held, shard.archive_offset, shard)
+        return _of_shard(held, shard.archive_offset, shard, build.content_key)
     if shard.file is None:
         return None
     path = service.store.shard_path(build.content_key, shard.file)
@@ -151,20 +166,30 @@ async def _shard(service: Service, dataset_id: str, index: int) -> Representatio
 
 def _dataset_id(request: web.Request) -> str:
     dataset_id = request.match_info["dataset_id"]
-    if not looking.is_dataset_id(dataset_id):
+    if not dataset_states.is_dataset_id(dataset_id):
         raise not_found("there is no such dataset")
     return dataset_id
 
 
-def _of_shard(held: HeldFile, offset: int, shard: Row[Any]) -> Representation:
+def _of_shard(
+    held: HeldFile, offset: int, shard: Row[Any], archived_of: str | None = None
+) -> Representation:
     return Representation(
-        held, offset, shard.bytes, shard.sha256, "application/octet-stream", REVALIDATE
+        held,
+        offset,
+        shard.bytes,
+        shard.sha256,
+        "application/octet-stream",
+        REVALIDATE,
+        shard_of=archived_of,
     )
 
 
-def _build(service: Service, content_key: str) -> Row[Any] | None:
+def _build(service: Service, content_key: str) -> tuple[Row[Any] | None, About]:
+    """Return a build, and what log lines call it."""
     with service.catalog.read() as connection:
-        return lifecycle.find_build(connection, content_key)
+        build = lifecycle.find_build(connection, content_key)
+        return build, build_named(connection, content_key)
 
 
 def _build_of(service: Service, dataset_id: str) -> Row[Any] | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
 
 from datamill.events import Event
-from datamill_builder.catalog.views import DatasetView, LoggedRequest
-from datamill_notifier.looking import Closely
+from datamill_builder.catalog.request_log import LoggedRequest
+from datamill_builder.catalog.usage import Saving, Usage
+from datamill_builder.catalog.views import DatasetView
+from datamill_notifier.dataset_states import Closely
 
 Document = dict[str, Any]
 
@@ -40,9 +43,10 @@ def summary(view: DatasetView) -> Document:
         "shards_done": view.shards_done,
         "records_done": view.records_done,
         "waiting": dataset.waiting,
+        "ahead": view.ahead,
         "requests": view.requests,
         "created_at": written_time(dataset.created_at),
-        "ended_at": written_time(_ended_at(view)),
+        "ended_at": written_time(view.ended_at),
     }
 
 
@@ -51,11 +55,37 @@ def state(closely: Closely, public_url: str) -> Document:
     view = closely.view
     return summary(view) | {
         "note": closely.note,
+        "waiting_clients": list(closely.waiting_clients),
+        "progress": _event(closely.progress),
         "ready": _event(view.ready(public_url)),
         "failed": _event(view.failed()),
         "planned": _event(view.planned()),
+        "usage": usage(closely.usage),
         "shard_list": [_shard(view, row, public_url) for row in closely.fetchable()],
     }
+
+
+def usage(used: Usage) -> Document:
+    """Return how a build is used, by whatever ids it is asked for."""
+    return saving(used.saving) | {
+        "downloads": used.downloads,
+        "last_used_at": written_time(used.last_used_at),
+    }
+
+
+def use(view: DatasetView, used: Usage) -> Document:
+    """Return how much a dataset of a list is used, and whether it is pinned."""
+    return {
+        "downloads": used.downloads,
+        "downloaded_bytes": used.saving.sent_bytes,
+        "used_at": written_time(used.last_used_at or view.dataset.asked_at),
+        "pinned_at": written_time(view.build.pinned_at if view.build else None),
+    }
+
+
+def saving(saved: Saving) -> Document:
+    """Return what sharing saved; `datamill_builder.catalog.usage` says how it is counted."""
+    return asdict(saved)
 
 
 def logged(request: LoggedRequest) -> Document:
@@ -68,13 +98,8 @@ def logged(request: LoggedRequest) -> Document:
         "handler_version": request.handler_version,
         "dataset_config": json.loads(request.config),
         "state": request.state,
+        "client": request.client,
     }
-
-
-def _ended_at(view: DatasetView) -> float | None:
-    if view.build is not None:
-        return view.build.ended_at  # type: ignore[no-any-return]
-    return view.dataset.failed_at  # type: ignore[no-any-return]
 
 
 def _event(event: Event | None) -> Document | None:

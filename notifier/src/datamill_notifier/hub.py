@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from datamill_notifier.live.progress import LatestProgress
+from datamill_notifier.recent import Message, Recent
+
+__all__ = ["BACKLOG", "Hub", "Message", "Subscription"]
 
 BACKLOG = 1000
 """How many events may wait for one receiver; a slower one is dropped, and may come again."""
@@ -11,22 +15,18 @@ BACKLOG = 1000
 _BETWEEN_TURNS = 100
 
 
-@dataclass(frozen=True)
-class Message:
-    """An event as it came: its kind, its dataset, its JSON, and an id that repeats with it."""
-
-    id: str
-    event: str
-    dataset_id: str
-    body: str
-
-
 class Subscription:
     """What one receiver has still to get."""
 
-    def __init__(self, dataset_ids: frozenset[str]) -> None:
+    def __init__(
+        self, dataset_ids: frozenset[str], position: str, missed: list[Message] | None
+    ) -> None:
         self.dataset_ids = dataset_ids
         """Those it listens to; none: all."""
+        self.position = position
+        """Where it begins to listen."""
+        self.missed = missed
+        """What came since it listened last; None where that is not known."""
         self.dropped = False
         """Whether it was too slow."""
         self._queue: asyncio.Queue[Message | None] = asyncio.Queue()
@@ -55,15 +55,20 @@ class Hub:
         self._of_dataset: dict[str, set[Subscription]] = {}
         self._of_all: set[Subscription] = set()
         self._closed = False
+        self.progress = LatestProgress()
+        self.recent = Recent()
 
     @property
     def receivers(self) -> int:
         """How many listen."""
         return len(self._everybody())
 
-    def subscribe(self, dataset_ids: frozenset[str]) -> Subscription:
-        """Begin to listen to some datasets, or to all."""
-        subscription = Subscription(dataset_ids)
+    def subscribe(self, dataset_ids: frozenset[str], after: str | None = None) -> Subscription:
+        """Begin to listen to some datasets, or to all; `after`: the last event that was seen."""
+        missed = None if after is None else self.recent.since(after)
+        if missed is not None and dataset_ids:
+            missed = [message for message in missed if message.dataset_id in dataset_ids]
+        subscription = Subscription(dataset_ids, self.recent.position, missed)
         if self._closed:
             subscription.end()
         elif not dataset_ids:
@@ -84,6 +89,8 @@ class Hub:
     async def publish(self, messages: list[Message]) -> None:
         """Give events to those who listen; between turns receivers get theirs out."""
         for number, message in enumerate(messages, start=1):
+            self.progress.note(message.event, message.dataset_id, message.body)
+            self.recent.add(message)
             for subscription in self._listening(message.dataset_id):
                 if not subscription.offer(message):
                     self.unsubscribe(subscription)

@@ -52,7 +52,9 @@ class Representation:
     content_type: str
     cache_control: str
     archive_of: str | None = None
-    """The content key, where this is a whole archive: such downloads are logged."""
+    """The content key, where this is an archive: its downloads are logged."""
+    shard_of: str | None = None
+    """The content key, where this is a shard in an archive: that stays for who reads it."""
 
     @property
     def etag(self) -> str:
@@ -100,8 +102,8 @@ async def _send_bytes(
     response.content_length = part.length
     await response.prepare(request)
     if request.method != "HEAD" and part.length:
-        with transfers.begun(what.archive_of) as transfer:
-            start = what.offset + part.start
+        start, client = what.offset + part.start, request.remote
+        with transfers.begun(what.archive_of, what.shard_of, client, part.start) as transfer:
             await _send_file(request, what.file, start, part.length, transfer, transfers.senders)
     return response
 

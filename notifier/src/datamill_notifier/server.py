@@ -2,7 +2,7 @@
 
 Threads: the event loop (all HTTP, never the catalog), its pool (the catalog, opening files), some
 that send files, one that listens to events, one that publishes requests, one that hashes, one that
-logs downloads.
+logs downloads, one that notes who was told of archives.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,6 +23,8 @@ from datamill.errors import DatamillError, ServiceUnavailable
 from datamill.runfile import find_service
 from datamill.settings import Settings
 from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.counters import Counters
+from datamill_builder.catalog.downloads import end_all_of
 from datamill_builder.catalog.rows import upsert
 from datamill_builder.catalog.schema import meta
 from datamill_builder.store import Store
@@ -36,15 +39,20 @@ from datamill_notifier.download_log import DownloadLog
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
 from datamill_notifier.listening import HubFeeder, consumer
+from datamill_notifier.live.parts import live_parts
+from datamill_notifier.own_name import OwnName
 from datamill_notifier.senders import Senders
 from datamill_notifier.server_log import server_log
 from datamill_notifier.service import Service
+from datamill_notifier.told_log import ToldLog
 from datamill_notifier.transfers import Transfers
 
 log = logging.getLogger(__name__)
 
 _POOL_THREADS = 16
 _KEEP_ALIVE_SECS = 75.0
+_MAX_LINE_BYTES = 96 * 1024
+"""Of a request's first line: `GET /events` takes 1,000 dataset ids."""
 _LAST_WORDS_SECS = 1.0
 """How long answers that are no downloads may take once the notifier is told to stop."""
 
@@ -64,12 +72,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     loop.set_default_executor(ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="pool"))
     broker_url = _broker_url(settings)
     catalog = await asyncio.to_thread(Catalog, settings.catalog_address)
+    catalog.tell_hooks(settings.hooks)
     with contextlib.closing(catalog), listening_socket(settings) as listening:
         url = public_url(settings, listening)
         await asyncio.to_thread(_announce, catalog, url)
         hub = Hub()
-        events = consumer(broker_url, HubFeeder(hub, loop))
-        async with _service(settings, catalog, url, hub, broker_url, events, stop) as service:
+        counters = Counters()
+        events = consumer(broker_url, HubFeeder(hub, loop, counters))
+        named = (settings, catalog, url, hub, broker_url, events, counters, stop)
+        async with _service(*named) as service:
             await _serve(service, events, listening, stop, settings.stop_grace_secs)
     if events.fatal:
         raise events.fatal
@@ -90,6 +101,7 @@ async def _serve(
         logger=server_log(),
         handler_cancellation=True,  # who leaves is forgotten at once
         auto_decompress=False,
+        max_line_size=_MAX_LINE_BYTES,
         keepalive_timeout=_KEEP_ALIVE_SECS,
         shutdown_timeout=_LAST_WORDS_SECS,
     )
@@ -130,11 +142,15 @@ async def _service(
     hub: Hub,
     broker_url: str,
     events: EventConsumer,
+    counters: Counters,
     stop: asyncio.Event,
 ) -> AsyncIterator[Service]:
     store = Store(settings.home / "store")
-    downloads = DownloadLog(catalog)
+    own = OwnName(settings.home / "notifiers")
+    await asyncio.to_thread(_end_downloads_of, own.gone(), own, catalog)
+    downloads, told = DownloadLog(catalog, own.name), ToldLog(catalog)
     downloads.start()
+    told.start()
     archives, asker, senders = Archives(catalog, store), Asker(broker_url), Senders()
     try:
         yield Service(
@@ -145,17 +161,33 @@ async def _service(
             hub=hub,
             archives=archives,
             entries=Entries(),
-            transfers=Transfers(downloads, senders),
+            transfers=Transfers(downloads, senders, counters),
+            told=told,
             asker=asker,
+            live=live_parts(catalog, hub.progress, settings.store_budget_bytes),
             broker_connected=events.subscribed.is_set,
             stopping=stop.is_set,
+            counters=counters,
+            store_budget_bytes=settings.store_budget_bytes,
         )
     finally:
         asker.close()
         archives.close()
         senders.stop()
-        downloads.stop()
-        await asyncio.to_thread(downloads.join)
+        for logging_thread in (downloads, told):
+            logging_thread.stop()
+            await asyncio.to_thread(logging_thread.join)
+        own.release()
+
+
+def _end_downloads_of(gone: list[str], own: OwnName, catalog: Catalog) -> None:
+    """Write down that what notifiers sent that were killed has ended: it kept its archives."""
+    if gone:
+        with catalog.write() as change:
+            ended = end_all_of(change, gone, time.time())
+        own.forget(gone)
+        if ended:
+            log.info("downloads that an earlier notifier left open: %d", ended)
 
 
 def _announce(catalog: Catalog, url: str) -> None:

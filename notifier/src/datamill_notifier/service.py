@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.store import Store
 from datamill_notifier.archives import Archives
 from datamill_notifier.asker import Asker
 from datamill_notifier.entries import Entries
 from datamill_notifier.hub import Hub
+from datamill_notifier.live.parts import LiveParts
+from datamill_notifier.told_log import ToldLog
 from datamill_notifier.transfers import Transfers
 
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of a running notifier. `public_url` is how clients reach it, no `/` behind."""
+    """The parts of a running notifier. `public_url` is how clients reach it, no `/` behind;
+    `store_budget_bytes` how much the store may hold."""
 
     catalog: Catalog
     store: Store
@@ -28,9 +32,13 @@ class Service:
     archives: Archives
     entries: Entries
     transfers: Transfers
+    told: ToldLog
     asker: Asker
+    live: LiveParts
     broker_connected: Callable[[], bool]
     stopping: Callable[[], bool]
+    counters: Counters
+    store_budget_bytes: int | None
 
 
 SERVICE = web.AppKey("service", Service)

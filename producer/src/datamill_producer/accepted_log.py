@@ -48,12 +48,14 @@ def selected(gateway: Gateway, selection: Selection) -> list[Request]:
 
 def _entries(gateway: Gateway, asked: Parameters) -> list[Document]:
     """Return all entries that match, page by page from the newest."""
-    found: dict[str, Document] = {}
+    found: dict[tuple[str, str], Document] = {}
     until = asked["until"]
     while True:
         page = gateway.accepted_requests({**asked, "until": until, "limit": MAX_LIST})
-        fresh = {e["message_id"]: e for e in page if e["message_id"] not in found}
-        found |= fresh
+        # One message id may stand for requests for several datasets: that is its sender's.
+        named = {(entry["message_id"], entry["dataset_id"]): entry for entry in page}
+        fresh = named.keys() - found.keys()
+        found |= named
         if len(page) < MAX_LIST or not fresh:
             return list(found.values())
         oldest = datetime.fromisoformat(page[0]["accepted_at"]).timestamp()

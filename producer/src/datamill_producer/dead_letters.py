@@ -52,24 +52,28 @@ class DeadLetter:
         """Why it would be refused again; None if it would not, as far as can be told."""
         if self.exchange is None or self.routing_key is None:
             return "it does not say where it came from"
-        error = self._decode_error
-        return None if error is None else str(error)
+        read = self._read
+        return str(read) if isinstance(read, DecodeError) else None
 
     @property
     def flaw(self) -> Flaw | None:
         """The same as a word for programs, where it is a request that can't be read."""
-        error = self._decode_error
-        return None if error is None else error.flaw
+        read = self._read
+        return read.flaw if isinstance(read, DecodeError) else None
+
+    @property
+    def request(self) -> Request | None:
+        """The request that it is, where it is one that can be read."""
+        return self._read if isinstance(self._read, Request) else None
 
     @cached_property
-    def _decode_error(self) -> DecodeError | None:
+    def _read(self) -> Request | DecodeError | None:
         if self.queue != topology.REQUESTS_QUEUE or self.routing_key is None:
             return None
         try:
-            Request.received(self.body, self.routing_key)
+            return Request.received(self.body, self.routing_key)
         except DecodeError as error:
             return error
-        return None
 
     @property
     def reason(self) -> str:
@@ -152,6 +156,11 @@ class DeadLetters:
             letter.exchange, letter.routing_key, letter.body, letter.message_id, letter.headers
         )
         self.drop(letter)
+
+    def pause(self, secs: float) -> None:
+        """Wait, and stay connected."""
+        with translated(self._url):
+            self._connection.sleep(secs)
 
     def drop(self, letter: DeadLetter) -> None:
         """Remove a letter for good."""

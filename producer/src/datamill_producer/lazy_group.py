@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import traceback
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from datamill.errors import DatamillError, first_line
 
 COMMANDS_GROUP = "datamill.commands"
 """The entry point group in which other distributions offer commands."""
+
+DEBUG = "--debug"
+"""The option that shows tracebacks."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,18 @@ class LazyGroup(click.Group):
         strange = _offered().get(cmd_name)
         return None if strange is None else _imported(strange)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return name, command and what follows; a name that is none gets the near ones."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click looks among commands that it holds; here they are not imported yet.
+            raise click.NoSuchCommand(
+                error.command_name, possibilities=self.list_commands(ctx), ctx=ctx
+            ) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections of the help."""
         sections = {title: _summaries(section) for title, section in self._sections.items()}
@@ -82,15 +98,28 @@ class LazyGroup(click.Group):
         items = [CompletionItem(name, help=_summary(self._known.get(name))) for name in names]
         return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `--debug` wherever it stands: one adds it at the end of a line that failed."""
+        ours, dashes, others = args, [], []
+        if "--" in args:
+            at = args.index("--")
+            ours, dashes, others = args[:at], ["--"], args[at + 1 :]
+        if DEBUG in ours:
+            ours = [DEBUG, *(word for word in ours if word != DEBUG)]
+        return super().parse_args(ctx, [*ours, *dashes, *others])
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error becomes one line on stderr and a documented exit code."""
         try:
             return super().invoke(ctx)
         except DatamillError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exception(error)
-            click.echo(f"datamill: {_shown(error)}", err=True)
+            _report(error, _shown(error), debug=ctx.params.get("debug", False))
             ctx.exit(exits.exit_code(error))
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # who reads has seen enough, as `head` does: click knows what to do
+            _report(error, str(error), debug=ctx.params.get("debug", False))
+            ctx.exit(exits.EX_FAILED)
         except KeyboardInterrupt:
             ctx.exit(exits.INTERRUPTED)
 
@@ -122,6 +151,12 @@ def _summaries(section: Section) -> dict[str, str]:
 
 def _summary(command: OwnCommand | BorrowedCommand | None) -> str | None:
     return command.summary if command else None
+
+
+def _report(error: Exception, text: str, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    click.echo(f"datamill: {text}", err=True)
 
 
 def _shown(error: DatamillError) -> str:

@@ -107,6 +107,19 @@ def test_a_missed_event_is_asked_for_again_under_the_same_message_id(
     assert seen == [one.message_id] * 3
 
 
+def test_who_asks_is_said_each_time(broker_url: str, play: Play) -> None:
+    builder = play(lambda request, _id: [ready(request)] if len(builder.requests) == 2 else [])
+    for client in ("ada", None):
+        session = BrokerSession(broker_url, None, repeat_secs=0.1, client=client)
+        one = tracker()
+        session.ask(one)
+        assert answered(one)
+        session.close()
+        assert [(each or {}).get("datamill-client") for each in builder.headers] == [client] * 2
+        builder.headers.clear()
+        builder.requests.clear()
+
+
 def test_an_answered_request_is_not_repeated(
     play: Play, open_session: Callable[..., BrokerSession]
 ) -> None:

@@ -41,8 +41,10 @@ def archive(steps: Callable[..., Steps]) -> str:
 @pytest.fixture(scope="module")
 def routes(archive: str) -> list[str]:
     """An address of each kind that there is, and one that there is not."""
-    of_dataset = ["", "/manifest.json", "/preview.jpg", "/shards/0"]
+    of_dataset = ["", "/manifest.json", "/preview.jpg", "/shards/0", "/details"]
     others = "/ /datasets /requests /events /metrics /healthz /readyz /admin/requests /nothing"
+    others += " /compare /near /overview"
+    others += f" /savings /page/{ID} /page/compare /page/static/live.css"
     return [
         archive,
         *(f"/datasets/{ID}{rest}" for rest in of_dataset),
@@ -110,7 +112,7 @@ def test_addresses_that_lead_out_lead_nowhere(
     assert b"root:" not in answer and b"SQLite format" not in answer and token not in answer
 
 
-NAMES = words("dataset state name limit since until failed dataset_id dataset_name")
+NAMES = words("dataset state name limit since until failed dataset_id dataset_name q id v")
 values = (
     st.sampled_from(words("ready 0 1 0001-01-01 9999-12-31T23:59:59.999999-23:59 999999999999"))
     | st.integers().map(str)

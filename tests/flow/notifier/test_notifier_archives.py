@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+import urllib.request
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from datamill.download import read_into
+from datamill.errors import DownloadError
+from datamill.part import FilePart
+from datamill.pieces import Pieces
 from datamill_builder.catalog import Catalog, lifecycle
 from datamill_builder.catalog.schema import downloads
 from tests.support.archives import example, pack
@@ -378,6 +383,33 @@ def logged(catalog: Catalog, content_key: str) -> list[tuple[int, bool]]:
         return [(row.bytes, row.ended_at is not None) for row in rows]
 
 
+def test_a_download_in_many_pieces_is_one(
+    notifier: NotifierProcess, steps: Callable[..., Steps], catalog: Catalog, tmp_path: Path
+) -> None:
+    """As the client takes it over a long link: the first bytes, then ranges over connections."""
+    made = steps(archive=big_archive(0xB7)).ready()
+    before, size = notifier.numbers(), len(made.archive.body)
+    url, etag = f"{notifier.url}/datasets/{made.archive.name}", f'"{made.archive.sha256}"'
+    with FilePart(tmp_path / "part", size) as part, urllib.request.urlopen(url) as first:
+        pieces = Pieces(part, url, etag, 30.0, read_into, lambda *said: DownloadError(str(said)))
+        pieces.receive(first, 4, lambda: None)
+        assert part.complete
+    assert (tmp_path / "part").read_bytes() == made.archive.body
+
+    def is_over() -> bool:
+        """Between two pieces it has ended, too, but is not whole."""
+        ((sent, has_ended),) = logged(catalog, made.content_key)
+        return has_ended and sent >= size
+
+    eventually(is_over)
+    ((sent, _),) = logged(catalog, made.content_key)
+    assert sent < 2 * size, "what is sent to somebody who hangs up is sent, too, and not all of it"
+    after = notifier.numbers()
+    assert after["datamill_downloads_total"] - before["datamill_downloads_total"] == 1
+    used = notifier.ask(f"/datasets/{made.dataset_id}").document["usage"]
+    assert (used["downloads"], used["sent_bytes"]) == (1, sent)
+
+
 def test_downloads_are_logged(
     notifier: NotifierProcess, steps: Callable[..., Steps], catalog: Catalog
 ) -> None:
@@ -388,6 +420,21 @@ def test_downloads_are_logged(
     notifier.ask(path, "HEAD")
     notifier.ask(path, headers={"If-None-Match": "*"})
     expected = [(len(made.archive.body), True), (10, True)]
+    assert eventually(lambda: logged(catalog, made.content_key) == expected), logged(
+        catalog, made.content_key
+    )
+
+
+def test_a_download_in_pieces_is_one(
+    notifier: NotifierProcess, steps: Callable[..., Steps], catalog: Catalog
+) -> None:
+    """Over several connections, or resumed: its bytes are counted, it is not counted again."""
+    made = steps().ready()
+    path = f"/datasets/{made.archive.name}"
+    for span in ("0-9", "10-99", "100-199"):
+        notifier.ask(path, headers={"Range": f"bytes={span}"})
+    notifier.ask(path, headers={"Range": "bytes=200-"})
+    expected = [(len(made.archive.body), True)]
     assert eventually(lambda: logged(catalog, made.content_key) == expected), logged(
         catalog, made.content_key
     )
@@ -407,7 +454,7 @@ def test_a_client_that_leaves_is_no_trouble(
         return len(rows) == 1 and rows[0][1] and rows[0][0] < len(made.archive.body)
 
     assert eventually(ended), logged(catalog, made.content_key)
-    assert eventually(lambda: b"downloads_in_progress 0\n" in notifier.ask("/metrics").body)
+    assert eventually(lambda: notifier.numbers()["datamill_downloads_in_progress"] == 0)
 
 
 def test_a_file_that_shrinks_under_way_ends_in_a_cut_connection(
@@ -447,13 +494,13 @@ def test_a_slow_client_keeps_nobody_waiting(
     for connection in stalled:
         connection.request("GET", f"/datasets/{made.archive.name}")
         connection.getresponse().read(10)
-    assert b"downloads_in_progress 40\n" in notifier.ask("/metrics").body
+    assert notifier.numbers()["datamill_downloads_in_progress"] == 40
     started = time.monotonic()
     assert notifier.ask(path).body == served.archive.body
     assert time.monotonic() - started < 2.0
     for connection in stalled:
         connection.close()
-    assert eventually(lambda: b"downloads_in_progress 0\n" in notifier.ask("/metrics").body)
+    assert eventually(lambda: notifier.numbers()["datamill_downloads_in_progress"] == 0)
 
 
 def test_stopping_lets_a_download_end(home: Path, steps: Callable[..., Steps]) -> None:

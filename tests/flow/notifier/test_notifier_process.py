@@ -135,6 +135,7 @@ def test_a_listener_that_ends_by_an_error_of_ours_is_no_good_end(
     eventually(lambda: "serving at" in process.log())
     with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
         channel = connection.channel()
+        topology.declare(channel)
         while ended_yet(process) is None:  # until it listens, events pass it by
             channel.basic_publish(topology.EVENTS_EXCHANGE, "dataset.ready.x", b"{}")
             connection.sleep(0.05)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -39,11 +38,12 @@ def state(notifier: NotifierProcess) -> Callable[[Steps], Any]:
 def test_the_life_of_a_dataset(
     notifier: NotifierProcess, steps: Callable[..., Steps], state: Callable[[Steps], Any]
 ) -> None:
-    made = steps()
+    made = steps(client="ada@gpu7")
     assert notifier.ask(f"/datasets/{made.dataset_id}").status == 404
 
     now = state(made.accepted())
     assert now["state"] == "queued"
+    assert now["waiting_clients"] == ["ada@gpu7"]
     assert now["dataset_config"] == made.config
     assert (now["waiting"], now["requests"]) == (1, 1)
     assert (now["content_key"], now["ready"], now["failed"], now["planned"]) == (None,) * 4
@@ -136,6 +136,29 @@ def test_lists(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
 
 
 # --- shards ---------------------------------------------------------------------------------------
+
+
+def test_ids_by_how_they_begin(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
+    queued, made = steps().accepted(), steps().ready()
+
+    def found(prefix: str) -> Any:
+        answer = notifier.ask(f"/ids/{prefix}")
+        assert answer.status == 200
+        return answer.document
+
+    assert found(queued.dataset_id[:12]) == {
+        "datasets": [{"dataset_id": queued.dataset_id, "content_key": None}],
+        "contents": [],
+    }
+    assert found(made.dataset_id[:20])["datasets"] == [
+        {"dataset_id": made.dataset_id, "content_key": made.content_key}
+    ]
+    assert found(made.content_key) == {
+        "datasets": [],
+        "contents": [{"content_key": made.content_key, "dataset_ids": [made.dataset_id]}],
+    }
+    for prefix in ("x", "ABCDEF", "0" * 65, "00%2F", "00%0A"):
+        assert notifier.ask(f"/ids/{prefix}").status in (400, 404), prefix
 
 
 def test_shards_while_building_and_after(
@@ -277,7 +300,7 @@ def test_the_log_of_requests(
     ready, failed = steps(dataset_name=name).ready(), steps(dataset_name=name)
     failed.accepted().refused("no")
     with catalog.write() as change:
-        lifecycle.log_requests(change, ["asked-again"], ready.dataset_id)
+        lifecycle.log_requests(change, ["asked-again"], ready.dataset_id, ["ada@gpu7"])
 
     def log(query: str) -> list[Any]:
         answer = notifier.admin(f"/admin/requests?dataset_name={name}&{query}")
@@ -299,7 +322,9 @@ def test_the_log_of_requests(
         "handler_version": "1.0.0",
         "dataset_config": ready.config,
         "state": "ready",
+        "client": "ada@gpu7",
     }
+    assert everything[0]["client"] is None
     assert log("limit=1") == [last]
     assert [each["state"] for each in log("failed=1")] == ["failed"]
     assert len(log(f"dataset_id={ready.dataset_id}")) == 2
@@ -312,51 +337,7 @@ def test_the_log_of_requests(
         assert notifier.admin(f"/admin/requests?{query}").status == 400, query
 
 
-# --- numbers, page, health ------------------------------------------------------------------------
-
-
-def test_metrics(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
-    def numbers() -> dict[str, float]:
-        answer = notifier.ask("/metrics")
-        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        return _parsed(answer.body.decode())
-
-    before = numbers()
-    made = steps().ready()
-    notifier.ask(f"/datasets/{made.archive.name}")
-    after = numbers()
-
-    def grown(name: str) -> float:
-        return after[name] - before[name]
-
-    assert grown('datamill_builds{state="ready"}') == 1
-    assert grown('datamill_tasks{kind="shard",state="done"}') == 2
-    assert grown("datamill_requests_total") == 1
-    assert grown("datamill_leases_lost_total") == 0
-    assert grown("datamill_store_bytes") == len(made.archive.body)
-    assert grown("datamill_served_bytes_total") == len(made.archive.body)
-    assert after["datamill_outbox_messages"] > 0
-    assert after["datamill_downloads_in_progress"] == 0
-    assert after["datamill_broker_connected"] == 0
-
-
-def _parsed(text: str) -> dict[str, float]:
-    """Read the exposition format as strictly as Prometheus does."""
-    values: dict[str, float] = {}
-    kinds: dict[str, str] = {}
-    assert text.endswith("\n")
-    for line in text.splitlines():
-        if match := re.fullmatch(r"# TYPE (\w+) (gauge|counter)", line):
-            assert match[1] not in kinds
-            kinds[match[1]] = match[2]
-        elif not line.startswith("# HELP "):
-            match = re.fullmatch(r'(\w+)(\{(?:\w+="[^"\\\n]*",?)+\})? (\d+(?:\.\d+)?)', line)
-            assert match, line
-            assert match[1] in kinds
-            assert (kinds[match[1]] == "counter") == match[1].endswith("_total")
-            assert match[1] + (match[2] or "") not in values
-            values[match[1] + (match[2] or "")] = float(match[3])
-    return values
+# --- numbers, health ------------------------------------------------------------------------------
 
 
 def test_health(notifier: NotifierProcess) -> None:
@@ -385,21 +366,6 @@ def test_a_catalog_that_is_gone_is_not_ready(notifier: NotifierProcess) -> None:
     assert not catalog.exists(), "and no empty one is made"
     aside.rename(catalog)
     assert notifier.ask("/readyz").document["catalog"] is True
-
-
-def test_the_page(notifier: NotifierProcess, steps: Callable[..., Steps]) -> None:
-    made = steps(dataset_name="shown").ready()
-    steps(dataset_name="shown").accepted().refused("<b>no</b>")
-    answer = notifier.ask("/")
-    assert answer.status == 200
-    page = answer.body.decode()
-    assert f'href="datasets/{made.dataset_id}/preview.jpg"' in page
-    assert f'href="datasets/{made.archive.name}"' in page
-    assert "&lt;b&gt;no&lt;/b&gt;" in page
-    assert "The broker is away" in page
-    for link in re.findall(r'href="(datasets/[^"]+)"', page):
-        assert notifier.ask(f"/{link}", "HEAD").status == 200, link
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
 
 # --- requests -------------------------------------------------------------------------------------

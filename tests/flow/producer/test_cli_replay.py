@@ -6,11 +6,14 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
+import pika
 import pytest
 
 import datamill
+from datamill import topology
 from tests.support.listener import PlainClient
 from tests.support.up import UpProcess
 
@@ -133,6 +136,65 @@ def test_what_would_be_refused_again_is_not_replayed(
     assert done.stdout.count("not replayed") == 2
     assert service.documents("dead", "list") == dead
     assert service.command("replay", "--dead", "--json").returncode == 1
+
+
+def bury(service: UpProcess, **requests: dict[str, Any]) -> None:
+    """Put requests among the dead, by message id, as the broker does those that no one survives."""
+    url = service.run_file()["broker_url"]
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for message_id, request in requests.items():
+            key = topology.request_key(request["dataset_name"])
+            death = {
+                "queue": topology.REQUESTS_QUEUE,
+                "exchange": topology.REQUESTS_EXCHANGE,
+                "routing-keys": [key],
+                "reason": "delivery_limit",
+                "count": 1,
+            }
+            said = pika.BasicProperties(message_id=message_id, headers={"x-death": [death]})
+            body = json.dumps(request).encode()
+            channel.basic_publish(topology.DEAD_EXCHANGE, topology.DEAD_KEY, body, said, True)
+
+
+def test_replay_of_the_dead_says_what_became_of_each(service: UpProcess) -> None:
+    service.command("dead", "drop", "--all")
+    refused = {**GOOD, "dataset_config": {"repeat": 0}}
+    bury(service, fine=GOOD, hopeless=refused, unreadable={**GOOD, "colour": "red"})
+    dry = service.command("replay", "--dead", "--wait", "--dry-run")
+    assert (dry.returncode, dry.stdout.count("would be replayed")) == (1, 2)
+    assert service.command("replay", "--dead", "--rate", "0.0001").returncode == 2
+    assert len(service.documents("dead", "list")) == 3
+
+    done = service.command("replay", "--dead", "--wait", "--rate", "2", "--json")
+    assert done.returncode == 3, done.stderr
+    lines = {line["message_id"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert (lines["fine"]["outcome"], lines["fine"]["dataset_id"]) == ("ready", prefixed("revived"))
+    assert (lines["hopeless"]["outcome"], lines["hopeless"]["reason"]) == (
+        "failed",
+        "invalid_config",
+    )
+    assert lines["unreadable"]["outcome"].startswith("not replayed: ")
+    assert done.stderr.splitlines()[-1] == "2 published: 1 ready, 1 failed"
+    entries = {entry["message_id"]: entry["time"] for entry in service.documents("dead", "log")}
+    first, second = sorted(datetime.fromisoformat(entries[name]) for name in ("fine", "hopeless"))
+    assert (second - first).total_seconds() > 0.4, "two a second"
+    (left,) = service.documents("dead", "list")
+    assert left["message_id"] == "unreadable"
+    assert service.command("replay", "--dead", "--wait").returncode == 1
+    service.command("dead", "drop", "--all")
+
+
+def test_replay_of_the_dead_waits_no_longer_than_it_is_told(service: UpProcess) -> None:
+    service.command("dead", "drop", "--all")
+    slow = {**GOOD, "dataset_name": "slow"}
+    bury(service, slow=slow)
+    done = service.command("replay", "--dead", "--wait", "--timeout", "0.5")
+    assert done.returncode == 4, done.stderr
+    assert "slow published, " in done.stdout
+    service.command("cancel", datamill.dataset_id("slow", VERSION, slow["dataset_config"]))
+    assert service.command("replay", "--dead").returncode == 5
 
 
 def test_force_replays_and_they_die_again(service: UpProcess, dead: list[dict[str, Any]]) -> None:

@@ -176,7 +176,12 @@ def test_a_part_that_can_not_start_ends_it_with_its_code(start_up: MakeUp, broke
     assert done.returncode == 78, done
     assert "192.0.2.1" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("datamill up: the notifier ended")
+    assert "Traceback" not in done.stderr
     assert not up.run_json.exists()
+
+    said = up.command("up", "--debug").stderr
+    assert [line for line in said.splitlines() if "notifier" in line and "Traceback" in line]
+    assert "PartGaveUp" in said
 
 
 def test_options_and_a_second_one_on_the_same_home(

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from datamill_builder.catalog import Catalog
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.catalog.schema import environments as environments_table
 from datamill_builder.handlers import environments as environments_module
 from datamill_builder.handlers.environments import Environment, EnvironmentFailed, Environments
@@ -20,7 +21,7 @@ from tests.support.toy import make_toy
 from tests.unit.builder.forker import Forker
 from tests.unit.builder.waiting import told
 
-Make = Callable[[], Environments]
+Make = Callable[..., Environments]
 
 
 @pytest.fixture
@@ -34,10 +35,10 @@ def make(home: Path) -> Iterator[Make]:
     """Make `Environments` of one home, as each builder on this machine has."""
     opened: list[Catalog] = []
 
-    def make_one() -> Environments:
+    def make_one(counters: Counters | None = None) -> Environments:
         opened.append(Catalog(f"sqlite:///{home / 'catalog.sqlite'}"))
-        sources = [WheelFolder(home / "wheels")]
-        return Environments(home / "environments", opened[-1], Store(home / "store"), [*sources])
+        store, sources = Store(home / "store"), [WheelFolder(home / "wheels")]
+        return Environments(home / "environments", opened[-1], store, [*sources], counters)
 
     yield make_one
     for catalog in opened:
@@ -168,7 +169,8 @@ def test_what_can_not_be_resolved_is_said_so(
 def test_a_failed_install_leaves_nothing_half(
     make: Make, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environments = make()
+    count = Counters()
+    environments = make(count)
     environment = environments.resolve("toy", "1.0.0")
     kept = Store(home / "store").wheel_path(environment.wheel_sha256, environment.wheel)
     whole = kept.read_bytes()
@@ -178,6 +180,8 @@ def test_a_failed_install_leaves_nothing_half(
     assert not (home / "environments" / environment.key).exists()
     kept.write_bytes(whole)
     assert environments.python(environment).exists(), "and it can be made once the cause is gone"
+    assert count.totals()["environment_failures", ()] == 1
+    assert count.totals()["environment_seconds_sum", ()] > 0
 
 
 def test_a_half_environment_of_a_killed_builder_is_made_anew(make: Make, home: Path) -> None:

@@ -79,15 +79,15 @@ def said(result: Result) -> str:
 # --- help ---
 
 
-@pytest.mark.parametrize("name", ["list", "show", "check"])
+@pytest.mark.parametrize("name", ["list", "show", "check", "prune"])
 def test_help_has_an_example_and_says_what_json_is(run: Run, name: str) -> None:
     out = said(run(name, "-h"))
     assert re.search(rf"Examples?:\n +datamill handlers {name}", out)
-    assert "--json" in out and "--handler-source" in out
+    assert "--json" in out and ("--handler-source" in out or name == "prune")
 
 
 def test_the_commands() -> None:
-    assert handlers.list_commands(click.Context(handlers)) == ["check", "list", "show"]
+    assert handlers.list_commands(click.Context(handlers)) == ["check", "list", "prune", "show"]
 
 
 # --- list ---

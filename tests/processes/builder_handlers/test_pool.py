@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -13,10 +14,18 @@ from typing import Any
 
 import pytest
 
-from datamill_builder.handlers.environments import Environment
+from datamill import logs
+from datamill_builder.catalog.counters import Counters
+from datamill_builder.handlers.environments import Environment, HeldEnvironment
 from datamill_builder.handlers.pool import HandlerPool, OpenHandler, Opening
-from datamill_builder.handlers.process import RUNNER, HandlerStopped
+from datamill_builder.handlers.process import (
+    RUNNER,
+    HandlerDied,
+    HandlerFailed,
+    HandlerStopped,
+)
 from datamill_builder.handlers.spares import SPARES
+from datamill_builder.handlers.use import Use, alone
 from datamill_builder.store import Store
 from tests.unit.builder.waiting import until
 
@@ -26,17 +35,26 @@ ENVIRONMENT = Environment("slow", "slow", "1", "slow:Slow", "slow.whl", "d" * 64
 class Made:
     """An environment that is made already, as the pool sees it."""
 
-    def __init__(self, python: Path) -> None:
+    def __init__(self, python: Path, lock: Path) -> None:
         self._python = python
+        self.lock = lock
 
-    def python(self, _environment: Environment) -> Path:
-        return self._python
+    def hold(self, _environment: Environment) -> HeldEnvironment:
+        return HeldEnvironment(self._python, Use(self.lock))
 
 
 @pytest.fixture
-def pool(handler_python: Path, raw_root: Path, tmp_path: Path) -> Iterator[HandlerPool]:
-    environments: Any = Made(handler_python)
-    pool = HandlerPool(environments, raw_root, Store(tmp_path / "store"), 2, 60.0)
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def pool(
+    handler_python: Path, raw_root: Path, tmp_path: Path, counters: Counters
+) -> Iterator[HandlerPool]:
+    environments: Any = Made(handler_python, tmp_path / "lock")
+    store = Store(tmp_path / "store")
+    pool = HandlerPool(environments, raw_root, store, 2, 60.0, counters=counters)
     yield pool
     pool.stop_all()
 
@@ -169,3 +187,71 @@ def test_spares_that_are_being_begun_end_with_the_pool(pool: HandlerPool, tmp_pa
     pool.stop_all()
     until(no_spare_is_coming)
     assert not handlers_in(tmp_path)
+
+
+# --- what is counted, and what they say -----------------------------------------------------------
+
+
+def shard(handler: OpenHandler, do: str, given: Any = None, timeout_secs: float = 60.0) -> Any:
+    items = [{"do": do, "with": given}]
+    where = {"items": items, "path": "", "content_key": "c" * 64}
+    return handler.process.call("shard", timeout_secs=timeout_secs, **where)
+
+
+def test_processes_are_counted_as_they_begin_and_as_they_are_lost(
+    pool: HandlerPool, counters: Counters
+) -> None:
+    with pool.lend(opening("Trouble")) as handler:
+        assert shard(handler, "echo", 3) == 3
+    until(no_spare_is_coming)
+    begun = counters.totals()["handler_starts", ()]
+    assert begun >= 1
+    assert not any(name == "handler_ends" for name, _ in counters.totals())
+    with pytest.raises(HandlerDied), pool.lend(as_resolved(handler)) as handler:
+        shard(handler, "kills_itself", signal.SIGKILL)
+    with pytest.raises(HandlerFailed, match="no answer"), pool.lend(opening("Trouble")) as handler:
+        shard(handler, "sleeps", 60, timeout_secs=0.2)
+    with pytest.raises(HandlerFailed, match="bad luck"), pool.lend(opening("Trouble")) as handler:
+        shard(handler, "raises", "bad luck")
+    ends = {labels: n for (name, labels), n in counters.totals().items() if name == "handler_ends"}
+    assert ends == {(("cause", "died"),): 1, (("cause", "timeout"),): 1}
+    until(no_spare_is_coming)
+    assert counters.totals()["handler_starts", ()] > begun
+
+
+def test_what_a_handler_prints_names_the_dataset_that_it_works_for(
+    pool: HandlerPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[tuple[str, str | None]] = []
+
+    class Note(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            told.append((record.getMessage(), logs.about()))
+            return True
+
+    note = Note()
+    caplog.handler.addFilter(note)
+    with caplog.at_level(logging.INFO):
+        for dataset_id in ("a" * 64, "b" * 64):
+            with logs.About(dataset_id), pool.lend(opening("Trouble")) as handler:
+                shard(handler, "prints", f"for {dataset_id[:1]}")
+                line = f"trouble 1: for {dataset_id[:1]}"
+                until(lambda line=line: any(message == line for message, _ in told))
+    caplog.handler.removeFilter(note)
+    said = {message: about for message, about in told if "for " in message}
+    assert said == {"trouble 1: for a": "a" * 64, "trouble 1: for b": "b" * 64}
+
+
+def test_its_environment_is_held_as_long_as_a_process_may_be_used(
+    pool: HandlerPool, tmp_path: Path
+) -> None:
+    def is_free() -> bool:
+        with alone(tmp_path / "lock") as unused:
+            return unused
+
+    assert is_free()
+    with pool.lend(opening("Trouble")):
+        assert not is_free()
+    assert not is_free(), "it waits for its next use"
+    pool.stop_all()
+    until(is_free)

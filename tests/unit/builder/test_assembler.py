@@ -23,6 +23,7 @@ from datamill_builder.store import Store
 from tests.support.archives import example, pack
 from tests.support.catalog_steps import Steps
 from tests.support.eventually import eventually
+from tests.support.json_log import LogLines
 from tests.unit.builder.recipes import recipe
 
 SHARDS = 3
@@ -125,7 +126,9 @@ def test_a_build_that_began_anew_grows_from_its_start(assembler: Assembler, buil
         assert archive.is_of(build.rows)
 
 
-def test_a_shard_that_is_gone_ends_it(assembler: Assembler, build: Build, store: Store) -> None:
+def test_a_shard_that_is_gone_ends_it(
+    assembler: Assembler, build: Build, store: Store, log_lines: LogLines
+) -> None:
     build.tell(assembler, 0)
     eventually(lambda: assembler.grown(build.key) == 1)
     file = build.rows[1].file
@@ -135,6 +138,8 @@ def test_a_shard_that_is_gone_ends_it(assembler: Assembler, build: Build, store:
     eventually(lambda: assembler.grown(build.key) is None)
     assert assembler.take(build.key) is None
     assert store.sweep() == 0 and not list((store.root / "scratch").iterdir())
+    (line,) = [line for line in log_lines() if "does not grow" in line["message"]]
+    assert (line["dataset_id"], line["content_key"]) == (build.steps.dataset_id, build.key)
 
 
 def test_nothing_stays_of_a_build_that_failed(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from sqlalchemy import func, select, update
 
 from datamill.broker import Delivery
 from datamill.events import Reason
-from datamill_builder.catalog import Catalog, lifecycle
+from datamill.trace_context import TraceContext
+from datamill_builder.catalog import Catalog, CatalogUnavailable, lifecycle, views
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.catalog.lifecycle import Failure
+from datamill_builder.catalog.outbox import unsent
 from datamill_builder.catalog.schema import builds, datasets, requests
 from datamill_builder.catalog.states import DatasetState, TaskKind
 from datamill_builder.intake import Intake
@@ -65,8 +69,8 @@ def intake(catalog: Catalog, store: Store) -> Intake:
     return Intake(catalog, store, lambda: URL, lambda _marks: None)  # type: ignore[arg-type]
 
 
-def delivery(body: bytes, message_id: Any = "m", tag: int = 1) -> Delivery:
-    return Delivery(body, "dataset.request.toy", message_id, False, tag)
+def delivery(body: bytes, message_id: Any = "m", tag: int = 1, headers: Any = None) -> Delivery:
+    return Delivery(body, "dataset.request.toy", message_id, False, tag, headers=headers)
 
 
 def count(catalog: Catalog, table: Any) -> int:
@@ -341,3 +345,142 @@ def test_a_bad_request_does_not_fail_who_asks_once_more_and_waits(
     bad = json.dumps({**GOOD.model_dump(), "extra": 1}).encode()
     assert intake.handle([delivery(bad, "bad")]) == [False]
     assert life.told() == []
+
+
+# --- what is counted, and what is passed on -------------------------------------------------------
+
+
+def counting(catalog: Catalog, store: Store) -> tuple[Intake, Counters]:
+    count = Counters()
+    address: Any = lambda: URL  # noqa: E731
+    return Intake(catalog, store, address, lambda _marks: None, count), count
+
+
+def outcomes(count: Counters) -> dict[str, float]:
+    taken = count.totals()
+    return {dict(labels)["outcome"]: n for (_, labels), n in taken.items() if n}
+
+
+def test_each_request_is_counted_once_by_what_became_of_it(catalog: Catalog, store: Store) -> None:
+    intake, count = counting(catalog, store)
+    intake.handle([delivery(GOOD.encode(), f"m{n}", n) for n in range(3)])
+    assert outcomes(count) == {"new": 1, "merged": 2}
+    intake.handle([delivery(GOOD.encode(), "m1"), delivery(GOOD.encode(), "m9", 2)])
+    assert outcomes(count) == {"new": 1, "merged": 3, "repeated": 1}
+    intake.handle([delivery(b"hello")])
+    assert outcomes(count) == {"new": 1, "merged": 3, "repeated": 1, "refused": 1}
+
+
+def test_hits_failures_and_builds_once_more_are_told_apart(
+    catalog: Catalog, store: Store, life: Life
+) -> None:
+    ready, failed = request(number=1), request(number=2)
+    life.ready(ready)
+    life.accept(failed, "f")
+    claim = life.claim(TaskKind.RESOLVE, failed.dataset_id)
+    with catalog.write() as change:
+        lifecycle.resolve_failed(change, claim, Failure(Reason.INVALID_CONFIG, "no"))
+    intake, count = counting(catalog, store)
+    intake.handle([delivery(failed.encode(), "at the same moment")])
+    assert outcomes(count) == {"failed": 1}
+    intake.handle([delivery(ready.encode(), "its archive is gone")])
+    assert outcomes(count) == {"failed": 1, "again": 1}
+
+
+def test_a_batch_that_could_not_be_written_is_not_counted(catalog: Catalog, store: Store) -> None:
+    intake, count = counting(catalog, store)
+    intake._catalog = Away()  # type: ignore[assignment]
+    with pytest.raises(CatalogUnavailable):
+        intake.handle([delivery(GOOD.encode())])
+    assert outcomes(count) == {}
+
+
+class Away:
+    def write(self) -> Any:
+        raise CatalogUnavailable("away")
+
+
+TRACE = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=value")
+LATER = TraceContext("00-" + "a" * 32 + "-00f067aa0ba902b7-01")
+
+
+def test_the_trace_of_who_asked_first_is_kept_and_goes_with_all_messages(
+    intake: Intake, catalog: Catalog, life: Life
+) -> None:
+    untraced = request(number=9)
+    batch = [
+        replace(delivery(GOOD.encode(), "m1"), trace=TRACE),
+        replace(delivery(GOOD.encode(), "m2", 2), trace=LATER),
+        delivery(untraced.encode(), "m3", 3),
+    ]
+    intake.handle(batch)
+    assert life.dataset(GOOD.dataset_id).trace == TRACE.encode()
+    assert life.dataset(untraced.dataset_id).trace is None
+    with catalog.read() as connection:
+        messages = unsent(connection)
+    ours = [m.headers for m in messages if GOOD.dataset_id.encode() in m.body]
+    assert ours == [TRACE.headers()] * 2, "a ticket and an event"
+    assert not any(m.headers for m in messages if untraced.dataset_id.encode() in m.body)
+
+
+def test_who_joins_a_build_gets_its_own_trace_back(intake: Intake, life: Life) -> None:
+    other = request(number=7)
+    intake.handle([replace(delivery(GOOD.encode(), "m1"), trace=TRACE)])
+    intake.handle([replace(delivery(other.encode(), "m2"), trace=LATER)])
+    intake.handle([delivery(request(number=8).encode(), "m3")])
+    for asked in (GOOD, other, request(number=8)):
+        life.resolve(asked.dataset_id)
+    life.plan(1)
+    life.shard(0)
+    life.pack()
+    with life.catalog.read() as connection:
+        told = {m.routing_key: m.headers for m in unsent(connection)}
+    assert told[f"dataset.ready.{GOOD.dataset_id}"] == TRACE.headers()
+    assert told[f"dataset.ready.{other.dataset_id}"] == LATER.headers()
+    assert told[f"dataset.ready.{request(number=8).dataset_id}"] is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "client"),
+    [
+        ({"datamill-client": "ada@gpu7", "other": 1}, "ada@gpu7"),
+        ({"datamill-client": "a\nb\0c"}, "abc"),
+        ({"datamill-client": "x" * 300}, "x" * 128),
+        ({"datamill-client": 17}, None),
+        ({"datamill-client": [b"\xff"]}, None),
+        ({"datamill-client": ""}, None),
+        ({}, None),
+        (None, None),
+        ("no table", None),
+    ],
+)
+def test_who_asked_is_kept_where_it_is_said_in_words(
+    intake: Intake, catalog: Catalog, headers: Any, client: str | None
+) -> None:
+    assert intake.handle([delivery(GOOD.encode(), headers=headers)]) == [True]
+    with catalog.read() as connection:
+        assert connection.scalars(select(requests.c.client)).all() == [client]
+
+
+def test_who_waits_is_named_once_and_the_last_one_first(
+    intake: Intake, catalog: Catalog, life: Life
+) -> None:
+    def asks(message_id: str, client: str | None) -> Delivery:
+        headers = {"datamill-client": client} if client else None
+        return delivery(GOOD.encode(), message_id, headers=headers)
+
+    def waiting() -> list[str]:
+        with catalog.read() as connection:
+            return views.waiting_clients(connection, life.dataset(GOOD.dataset_id))
+
+    intake.handle([asks("m1", "ada"), asks("m2", "bob"), asks("m3", None), asks("m4", "ada")])
+    assert waiting() == ["ada", "bob"]
+    intake.handle([asks("m2", "bob")])  # the same request once more
+    assert waiting() == ["ada", "bob"]
+    intake.handle([asks(f"n{number}", f"trainer {number}") for number in range(25)])
+    assert waiting() == [f"trainer {number}" for number in range(24, 4, -1)]
+
+    life.resolve(GOOD.dataset_id)
+    with catalog.write() as change:
+        lifecycle.build_failed(change, KEY, Failure(Reason.HANDLER_ERROR, "no"))
+    assert waiting() == [], "all of them were told"

@@ -14,6 +14,7 @@ from datamill_builder.catalog import Catalog, tasks
 from datamill_builder.catalog.states import TaskKind, TaskState
 from datamill_builder.catalog.tasks import Claim, LeasedTask
 from datamill_builder.leases import Identity, Leases, Watch
+from tests.support.json_log import LogLines
 from tests.unit.builder.forker import Forker, kill
 from tests.unit.builder.life import Life, request
 from tests.unit.builder.waiting import told, until
@@ -190,7 +191,9 @@ def test_what_is_held_shows_life_until_it_is_let_go(life: Life, leases: Leases) 
     assert beats(life) <= before + 1, "at most the beat that was on its way"
 
 
-def test_the_holder_is_told_of_its_loss(life: Life, leases: Leases, catalog: Catalog) -> None:
+def test_the_holder_is_told_of_its_loss(
+    life: Life, leases: Leases, catalog: Catalog, log_lines: LogLines
+) -> None:
     claim = claim_one(life)
     lost = threading.Event()
     leases.start()
@@ -201,6 +204,8 @@ def test_the_holder_is_told_of_its_loss(life: Life, leases: Leases, catalog: Cat
             tasks.cancel_all(change, claim.subject)
         assert lost.wait(5.0)
     ended(leases)
+    (line,) = [line for line in log_lines() if "given to another" in line["message"]]
+    assert line["dataset_id"] == claim.subject
 
 
 def test_who_has_finished_is_not_told_of_a_loss(

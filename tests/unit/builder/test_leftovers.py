@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from datamill_builder.catalog import lifecycle, tasks
+from datamill_builder.catalog.holdings import (
+    drop_evicted_archive,
+    drop_leftovers,
+    drop_packed_shards,
+)
 from datamill_builder.catalog.states import TaskKind
-from datamill_builder.leftovers import drop_evicted_archive, drop_leftovers, drop_packed_shards
 from datamill_builder.store import Store
 from tests.unit.builder.life import ARCHIVE, KEY, Life, request
 

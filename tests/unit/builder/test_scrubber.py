@@ -104,8 +104,8 @@ def test_those_who_share_a_store_read_each_archive_once(
     read: list[str] = []
     together = threading.Barrier(2)
 
-    def digest(self: Scrubber, name: str) -> None:
-        read.append(name)
+    def digest(_scrubber: Scrubber, path: Path) -> None:
+        read.append(path.name)
         together.wait(20)  # both read now: not the same
 
     monkeypatch.setattr(Scrubber, "_digest", digest)

@@ -54,7 +54,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
 
 
 def test_all_commands_are_there() -> None:
-    names = {"request", "status", "list", "watch", "get", "up", "cancel", "replay", "dead"}
+    names = {"request", "show", "explain", "status", "list", "watch", "get", "up", "cancel"}
+    names |= {"replay", "dead", "top", "doctor", "pin", "unpin", "evict", "gc"}
     assert {path[0] for path in COMMANDS} == names
     assert {path[1] for path in COMMANDS if len(path) == 2} == {
         "list",
@@ -180,6 +181,23 @@ def test_debug_shows_the_traceback(run: CliRunner) -> None:
     assert result.stderr.endswith("datamill: oh\n")
 
 
+@pytest.mark.parametrize("arguments", [["fail", "--debug"], ["--debug", "fail"]])
+def test_debug_may_stand_anywhere(run: CliRunner, arguments: list[str]) -> None:
+    assert "Traceback" in run.invoke(group_with(DatamillError("oh")), arguments).stderr
+
+
+def test_debug_behind_two_dashes_is_somebody_elses(run: CliRunner) -> None:
+    result = run.invoke(group_with(DatamillError("oh")), ["fail", "--", "--debug"])
+    assert result.exit_code == 2
+    assert "unexpected extra argument (--debug)" in result.stderr
+
+
+def test_what_the_system_refuses_is_a_line_too(run: CliRunner) -> None:
+    result = run.invoke(group_with(PermissionError(13, "Permission denied", "file")), ["fail"])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "Permission denied" in result.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -190,12 +208,20 @@ def test_debug_shows_the_traceback(run: CliRunner) -> None:
         ["request", "toy", "1", "--timeout", "3"],
         ["request", "toy", "1", "--exec", "'unclosed"],
         ["status", "nothex"],
+        ["show", "nothex"],
+        ["explain", "5a57948d"],
+        ["explain", "5a57948d", "toy 1 -x"],
+        ["explain", "5a57948d", "@no-such-file"],
+        ["explain", "{", "5a57948d"],
+        ["watch", "--bar", "--json", "5a57948d"],
+        ["list", "--sort", "colour"],
         ["watch"],
         ["list", "--state", "lost"],
         ["replay"],
         ["replay", "--dead", "--failed"],
         ["replay", "--since", "yesterday"],
         ["replay", "--failed", "--rate", "0"],
+        ["replay", "--failed", "--timeout", "3"],
         ["dead", "drop"],
         ["dead", "replay", "1", "--all"],
         ["up", "--workers", "-1"],
@@ -217,6 +243,9 @@ def test_wrong_command_lines_are_code_2(
         ["status"],
         ["status", "0" * 64],
         ["list", "--json"],
+        ["show", "0" * 64],
+        ["explain", "0" * 64, "toy 1.0.0 -o prefix=a"],
+        ["top", "--once"],
         ["watch", "0" * 64],
         ["get", "0" * 64],
         ["cancel", "0" * 64],
@@ -232,6 +261,26 @@ def test_without_a_service_every_command_says_what_to_do(
     assert (result.exit_code, result.stdout) == (69, ""), result.output
     assert "`datamill up`" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("statsu", "status"),
+        ("biulder", "builder"),
+        ("dead lits", "list"),
+        ("handlers chekc", "check"),
+        ("status --jsno", "--json"),
+    ],
+)
+def test_what_is_mistyped_gets_the_near_one(run: CliRunner, typed: str, meant: str) -> None:
+    result = run.invoke(datamill, typed.split())
+    assert result.exit_code == 2
+    assert f"Did you mean '{meant}'?" in result.stderr.splitlines()[-1]
+
+
+def test_nothing_is_near_to_what_is_far(run: CliRunner) -> None:
+    assert "Did you mean" not in run.invoke(datamill, ["zzz"]).stderr
 
 
 def test_a_bad_setting_is_code_78(run: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +17,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from datamill.broker import Outbound
 from datamill.errors import DatamillError, SettingsError, first_line
+from datamill.logs import DATASET_ID, about
 from datamill_builder.catalog import probe, schema, upgrade
 from datamill_builder.catalog.errors import CatalogFull, CatalogUnavailable, primary_code
+from datamill_builder.catalog.named import row_named
 
 log = logging.getLogger(__name__)
 
@@ -39,29 +42,50 @@ class Outgoing(Protocol):
         """Keep no account of messages whose change was not committed."""
 
 
+class Hook(Protocol):
+    """Who wants to be told of answers."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def events(self) -> Collection[str]:
+        """Of what it is told."""
+
+    def takes(self, dataset_name: str) -> bool:
+        """Return whether it is told of a dataset of this name."""
+
+
 class Transaction:
     """One change to the catalog, with the messages that tell of it.
 
-    `connection` is where the functions of this package read and write.
+    `connection` is where the functions of this package read and write; `hooks` who is to be told
+    of answers.
     """
 
-    def __init__(self, connection: Connection, outgoing: Outgoing | None) -> None:
+    def __init__(
+        self, connection: Connection, outgoing: Outgoing | None, hooks: Sequence[Hook] = ()
+    ) -> None:
         self.connection = connection
+        self.hooks = hooks
         self.messages: list[Outbound] = []
         self._outgoing = outgoing
-        self._moves: list[tuple[str, Sequence[object], str, str]] = []
+        self._moves: list[tuple[str, Sequence[object], str, str, str | None]] = []
 
     def moved(self, table: str, named_by: Sequence[object], origin: str, to: str) -> None:
         """Log a row's move to another state if, and only if, this change is committed."""
-        self._moves.append((table, named_by, origin, to))
+        self._moves.append((table, named_by, origin, to, about()))
 
     def log_moves(self) -> None:
         """Write the log's line of each move; those of tasks are many, and for debugging."""
-        for table, named_by, origin, to in self._moves:
+        for table, named_by, origin, to, dataset_id in self._moves:
             level = logging.DEBUG if table == schema.tasks.name else logging.INFO
             if log.isEnabledFor(level):
                 name = " ".join(str(part)[:12] for part in named_by)
-                log.log(level, "%s %s: %s → %s", table, name, origin, to)
+                words = (table, name, origin, to)
+                named = {DATASET_ID: dataset_id} | row_named(table, named_by)
+                log.log(level, "%s %s: %s → %s", *words, extra=named)
 
     def publish(self, message: Outbound) -> None:
         """Publish a message if, and only if, this change is committed."""
@@ -85,6 +109,7 @@ class Transaction:
                     "routing_key": m.routing_key,
                     "body": m.body,
                     "mandatory": m.mandatory,
+                    "headers": json.dumps(m.headers) if m.headers else None,
                 }
                 for m in self.messages
             ]
@@ -108,6 +133,7 @@ class Catalog:
         # SQLite has one writer at a time; waiting in line here is fairer than its busy handler.
         self._turn = threading.Lock()
         self._outgoing: Outgoing | None = None
+        self._hooks: Sequence[Hook] = ()
         try:
             with _translated():
                 upgrade.prepare(self._engine)
@@ -119,6 +145,10 @@ class Catalog:
         """Hand the messages of each change to somebody who publishes them at once."""
         self._outgoing = outgoing
 
+    def tell_hooks(self, hooks: Sequence[Hook]) -> None:
+        """Write down, with each change, what these have to be told of it."""
+        self._hooks = hooks
+
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Change the catalog, all or nothing.
@@ -129,7 +159,7 @@ class Catalog:
         try:
             turn = self._turn if self._is_sqlite else nullcontext()
             with _translated(), turn, self._engine.begin() as connection:
-                transaction = Transaction(connection, self._outgoing)
+                transaction = Transaction(connection, self._outgoing, self._hooks)
                 yield transaction
                 transaction._write_outbox()
         except BaseException:

@@ -9,16 +9,27 @@ from typing import Any, cast
 from sqlalchemy import Column, ColumnElement, Row, Table, update
 
 from datamill_builder.catalog.engine import Transaction
-from datamill_builder.catalog.schema import builds, datasets, tasks
-from datamill_builder.catalog.states import BUILD_MOVES, DATASET_MOVES, TASK_MOVES
+from datamill_builder.catalog.schema import builds, datasets, hook_calls, tasks
+from datamill_builder.catalog.states import (
+    BUILD_MOVES,
+    DATASET_MOVES,
+    HOOK_CALL_MOVES,
+    TASK_MOVES,
+)
 
 _MOVES = cast(
     "Mapping[str, Mapping[StrEnum, frozenset[StrEnum]]]",
-    {builds.name: BUILD_MOVES, datasets.name: DATASET_MOVES, tasks.name: TASK_MOVES},
+    {
+        builds.name: BUILD_MOVES,
+        datasets.name: DATASET_MOVES,
+        tasks.name: TASK_MOVES,
+        hook_calls.name: HOOK_CALL_MOVES,
+    },
 )
 _TOLD: Mapping[str, Sequence[Column[Any]]] = {
     builds.name: [builds.c.content_key],
     datasets.name: [datasets.c.dataset_id],
+    hook_calls.name: [hook_calls.c.hook, hook_calls.c.event, hook_calls.c.dataset_id],
     tasks.name: [
         tasks.c.kind,
         tasks.c.subject,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, delete, select
 from datamill import topology
 from datamill.broker import Outbound
 from datamill.events import Event
+from datamill.tracing import carried_headers
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.schema import outbox
 
@@ -22,14 +24,22 @@ def new_message_id() -> str:
 def tell(change: Transaction, event: Event, *, now: bool = False) -> None:
     """Publish an event once this change is committed, or `now`, if it is true in any case."""
     publish = change.publish_now if now else change.publish
-    publish(Outbound(topology.EVENTS_EXCHANGE, event.routing_key, event.encode(), new_message_id()))
+    message = (topology.EVENTS_EXCHANGE, event.routing_key, event.encode(), new_message_id())
+    publish(Outbound(*message, headers=carried_headers()))
 
 
 def unsent(connection: Connection, limit: int = 10_000) -> list[Outbound]:
     """Return messages that no broker has confirmed yet, oldest first."""
     rows = connection.execute(select(outbox).order_by(outbox.c.seq).limit(limit))
     return [
-        Outbound(row.exchange, row.routing_key, row.body, row.message_id, row.mandatory)
+        Outbound(
+            row.exchange,
+            row.routing_key,
+            row.body,
+            row.message_id,
+            row.mandatory,
+            json.loads(row.headers) if row.headers else None,
+        )
         for row in rows
     ]
 

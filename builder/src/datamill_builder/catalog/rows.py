@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -29,10 +30,21 @@ def _insert_new(dialect: str, table: Table) -> Executable:
 
 
 def upsert(
-    connection: Connection, table: Table, rows: list[dict[str, Any]], keys: list[str]
+    connection: Connection,
+    table: Table,
+    rows: list[dict[str, Any]],
+    keys: list[str],
+    added_up: Collection[str] = (),
 ) -> None:
-    """Insert rows, or bring those with their keys up to date; all have the same columns."""
+    """Insert rows, or bring those with their keys up to date; all have the same columns.
+
+    `added_up`: columns whose value is added to what is there.
+    """
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    changed = {
+        name: table.c[name] + new if name in added_up else new
+        for name, new in statement.excluded.items()
+        if name in rows[0] and name not in keys
+    }
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)

@@ -67,9 +67,11 @@ datasets = Table(
     Column("created_at", Float, nullable=False),
     Column("asked_at", Float, nullable=False),
     Column("trace", String(255)),
+    Column("meant", String(64)),
 )
 """One row per dataset id. `raw_marks`: by what a change of its raw data shows at a glance;
-`trace`: the W3C trace context of the request that it is built for."""
+`trace`: the W3C trace context of the request that it is built for; `meant`: the content key that
+it had last, while it has none."""
 
 builds = Table(
     "builds",
@@ -97,11 +99,15 @@ builds = Table(
     Column("scrubbed_at", Float),
     Column("turn", BigInteger),
     Column("pinned_at", Float),
+    Column("read_at", Float),
+    Column("told_at", Float),
 )
 """One row per content key. `recipe`: all that its shards are made from, as JSON; `scrubbed_at`:
 when somebody last set out to read its archive for no other reason than to see if it is sound;
 `turn`: counts builds as they begin, or begin again; `pinned_at`: since when it is not to be
-evicted."""
+evicted; `read_at`: when somebody last fetched a shard of its archive, give or take a minute;
+`told_at`: when somebody was last told that it is ready by a state, or by a dataset id that means
+something else by now."""
 
 shards = Table(
     "shards",

@@ -72,6 +72,17 @@ class BuildState(StrEnum):
     """The archive was removed to make room."""
 
 
+class HookCallState(StrEnum):
+    """Where the call of a hook stands."""
+
+    PENDING = "pending"
+    """It is to be made, or made again, when it is due; or somebody makes it just now."""
+    DONE = "done"
+    """The hook was told."""
+    GIVEN_UP = "given_up"
+    """Its attempts are used up, or it can't succeed; somebody may have it made again."""
+
+
 ACTIVE_BUILDS = (BuildState.PLANNING, BuildState.BUILDING, BuildState.PACKING)
 ACTIVE_TASKS = (TaskState.PENDING, TaskState.LEASED)
 ENDED_TASKS = (TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED)
@@ -120,3 +131,13 @@ BUILD_MOVES: Mapping[BuildState, frozenset[BuildState]] = {
 }
 """From each state of a build to those that can follow. The epoch is the guard: it counts how
 often the build was begun, and what was claimed in an older one moves nothing."""
+
+HOOK_CALL_MOVES: Mapping[HookCallState, frozenset[HookCallState]] = {
+    # `called`; `give_up`, `give_up_unended`
+    HookCallState.PENDING: frozenset({HookCallState.DONE, HookCallState.GIVEN_UP}),
+    HookCallState.DONE: frozenset(),
+    # `call_again`
+    HookCallState.GIVEN_UP: frozenset({HookCallState.PENDING}),
+}
+"""From each state of a hook's call to those that can follow. The number of its attempts is the
+guard: a claim raises it, and who made an earlier attempt moves nothing."""

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from datamill import topology
 from datamill.broker import Outbound
 from datamill.errors import DatamillError
+from datamill.tracing import carried_headers
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.moves import move
 from datamill_builder.catalog.outbox import new_message_id
@@ -119,7 +120,8 @@ def wake(change: Transaction, kind: TaskKind, subject: str, index: int = 0) -> N
     """Publish that there is work: a hint, the task itself is in the catalog."""
     key = _KEYS.get(kind, topology.BUILD_KEY)
     body = ticket(kind, subject, index)
-    change.publish(Outbound(topology.WORK_EXCHANGE, key, body, new_message_id(), mandatory=True))
+    message = (topology.WORK_EXCHANGE, key, body, new_message_id())
+    change.publish(Outbound(*message, mandatory=True, headers=carried_headers()))
 
 
 def claim(

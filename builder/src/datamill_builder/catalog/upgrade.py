@@ -183,7 +183,10 @@ def _note_operation(connection: Connection) -> None:
     for table, column in (
         ("requests", "client VARCHAR(128)"),
         ("datasets", "trace VARCHAR(255)"),
+        ("datasets", "meant VARCHAR(64)"),
         ("builds", "pinned_at FLOAT"),
+        ("builds", "read_at FLOAT"),
+        ("builds", "told_at FLOAT"),
         ("outbox", "headers TEXT"),
         ("downloads", "server VARCHAR(64)"),
     ):

@@ -1,4 +1,4 @@
-"""Reading the catalog for those who look from outside: states, lists, the log, numbers."""
+"""Reading the catalog for those who look from outside: states, lists, numbers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, literal, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+)
 
 from datamill.events import Accepted, Evicted, Failed, Planned, Ready, Reason
 from datamill_builder.catalog import lifecycle
+from datamill_builder.catalog.holdings import held_bytes
 from datamill_builder.catalog.lifecycle import Failure
 from datamill_builder.catalog.schema import builds, datasets, outbox, requests, shards, tasks
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskState
@@ -34,9 +46,16 @@ class PublicState(StrEnum):
     """It was removed to make room; asking again builds it again."""
 
 
+_WHOLE = tuple(builds.c)
+_LISTED = tuple(column for column in _WHOLE if column is not builds.c.recipe)
+"""A recipe holds a lock file, of tens of kilobytes."""
+
+_MAX_WAITING_READ = 1000
+_MAX_WAITING_NAMED = 20
+
 _failed_alone = datasets.c.state == DatasetState.FAILED
 
-_public_state: ColumnElement[str] = case(
+public_state: ColumnElement[str] = case(
     (datasets.c.state == DatasetState.RESOLVING, literal(PublicState.QUEUED.value)),
     (
         and_(_failed_alone, datasets.c.reason == Reason.CANCELLED),
@@ -78,6 +97,12 @@ class DatasetView:
         """The dataset id."""
         return str(self.dataset.dataset_id)
 
+    @property
+    def ended_at(self) -> float | None:
+        """When it was ready, or failed."""
+        ended: float | None = self.build.ended_at if self.build else self.dataset.failed_at
+        return ended
+
     def accepted(self) -> Accepted:
         """Return the event that says that it is waited for."""
         state = "building" if self.state is PublicState.BUILDING else "queued"
@@ -117,30 +142,6 @@ class DatasetView:
 
 
 @dataclass(frozen=True)
-class LoggedRequest:
-    """An accepted request, in full."""
-
-    message_id: str
-    accepted_at: float
-    dataset_id: str
-    dataset_name: str
-    handler_version: str
-    config: str
-    state: PublicState
-
-
-@dataclass(frozen=True)
-class LogFilter:
-    """Which accepted requests; times in seconds since the epoch, `since` ≤ time < `until`."""
-
-    since: float | None = None
-    until: float | None = None
-    dataset_id: str | None = None
-    dataset_name: str | None = None
-    failed: bool = False
-
-
-@dataclass(frozen=True)
 class Numbers:
     """What the catalog can count."""
 
@@ -156,7 +157,7 @@ class Numbers:
 def dataset_view(connection: Connection, dataset_id: str) -> DatasetView | None:
     """Return one dataset id; None where it was never asked for."""
     rows = connection.execute(_with_states().where(datasets.c.dataset_id == dataset_id)).all()
-    return _views(connection, rows)[0] if rows else None
+    return _views(connection, rows, _WHOLE)[0] if rows else None
 
 
 def dataset_views(
@@ -165,46 +166,43 @@ def dataset_views(
     dataset_name: str | None = None,
     limit: int = 100,
 ) -> list[DatasetView]:
-    """Return dataset ids, newest first."""
+    """Return dataset ids, newest first; their builds without recipes, as in all lists."""
     query = _with_states()
     if state is not None:
-        query = query.where(_public_state == state.value)
+        query = query.where(public_state == state.value)
     if dataset_name is not None:
         query = query.where(datasets.c.dataset_name == dataset_name)
     query = query.order_by(datasets.c.created_at.desc(), datasets.c.dataset_id).limit(limit)
-    return _views(connection, connection.execute(query).all())
+    return _views(connection, connection.execute(query).all(), _LISTED)
 
 
-def logged_requests(connection: Connection, which: LogFilter, limit: int) -> list[LoggedRequest]:
-    """Return the newest accepted requests that match, newest last."""
-    query = (
-        select(_public_state.label("public_state"), requests, datasets)
-        .join(datasets, datasets.c.dataset_id == requests.c.dataset_id)
-        .outerjoin(builds, builds.c.content_key == datasets.c.content_key)
+def views_of(connection: Connection, dataset_ids: Sequence[str]) -> list[DatasetView]:
+    """Return dataset ids in the order in which they are given; unknown ones are left out."""
+    rows = connection.execute(_with_states().where(datasets.c.dataset_id.in_(dataset_ids))).all()
+    by_id = {view.dataset_id: view for view in _views(connection, rows, _LISTED)}
+    return [by_id[dataset_id] for dataset_id in dataset_ids if dataset_id in by_id]
+
+
+def waiting_clients(connection: Connection, dataset: Row[Any]) -> list[str]:
+    """Return the names of those who wait for a dataset id, the last one to ask first.
+
+    Each once, at most 20, of the newest 1,000 requests; who gave no name is left out.
+    """
+    waiting = (
+        select(requests.c.seq, requests.c.client)
+        .where(requests.c.dataset_id == dataset.dataset_id)
+        .order_by(requests.c.seq.desc())
+        .limit(min(dataset.waiting, _MAX_WAITING_READ))
+        .subquery()
     )
-    if which.since is not None:
-        query = query.where(requests.c.accepted_at >= which.since)
-    if which.until is not None:
-        query = query.where(requests.c.accepted_at < which.until)
-    if which.dataset_id is not None:
-        query = query.where(requests.c.dataset_id == which.dataset_id)
-    if which.dataset_name is not None:
-        query = query.where(datasets.c.dataset_name == which.dataset_name)
-    if which.failed:
-        query = query.where(_public_state == PublicState.FAILED.value)
-    rows = connection.execute(query.order_by(requests.c.seq.desc()).limit(limit)).all()
-    return [
-        LoggedRequest(
-            message_id=row.message_id,
-            accepted_at=row.accepted_at,
-            dataset_id=row.dataset_id,
-            dataset_name=row.dataset_name,
-            handler_version=row.handler_version,
-            config=row.config,
-            state=PublicState(row.public_state),
-        )
-        for row in reversed(rows)
-    ]
+    query = (
+        select(waiting.c.client)
+        .where(waiting.c.client.is_not(None))
+        .group_by(waiting.c.client)
+        .order_by(func.max(waiting.c.seq).desc())
+        .limit(_MAX_WAITING_NAMED)
+    )
+    return list(connection.scalars(query)) if dataset.waiting else []
 
 
 def waiting_for_space(connection: Connection, *subjects: str | None) -> str | None:
@@ -213,6 +211,12 @@ def waiting_for_space(connection: Connection, *subjects: str | None) -> str | No
     if subjects:
         query = query.where(tasks.c.subject.in_([subject for subject in subjects if subject]))
     return connection.scalar(query)
+
+
+def builds_ready(connection: Connection) -> int:
+    """Return how many builds have their archive."""
+    which = builds.c.state == BuildState.READY
+    return connection.scalar(select(func.count()).select_from(builds).where(which)) or 0
 
 
 def numbers(connection: Connection) -> Numbers:
@@ -227,7 +231,7 @@ def numbers(connection: Connection) -> Numbers:
         outbox=connection.scalar(select(func.count()).select_from(outbox)) or 0,
         requests=connection.scalar(select(func.count()).select_from(requests)) or 0,
         leases_lost=leases_lost(connection),
-        store_bytes=_store_bytes(connection),
+        store_bytes=held_bytes(connection),
         waiting_for_space=connection.scalar(
             select(func.count()).select_from(tasks).where(_WAITS_FOR_SPACE)
         )
@@ -235,27 +239,18 @@ def numbers(connection: Connection) -> Numbers:
     )
 
 
-def _store_bytes(connection: Connection) -> int:
-    archives = connection.scalar(
-        select(func.sum(builds.c.bytes)).where(builds.c.state == BuildState.READY)
-    )
-    loose = connection.scalar(select(func.sum(shards.c.bytes)).where(shards.c.file.is_not(None)))
-    # PostgreSQL sums big integers to a decimal.
-    return int(archives or 0) + int(loose or 0)
-
-
 def _with_states() -> Select[Any]:
-    return select(_public_state.label("public_state"), datasets).outerjoin(
+    return select(public_state.label("public_state"), datasets).outerjoin(
         builds, builds.c.content_key == datasets.c.content_key
     )
 
 
-def _views(connection: Connection, found: Sequence[Row[Any]]) -> list[DatasetView]:
+def _views(
+    connection: Connection, found: Sequence[Row[Any]], of_build: Sequence[Column[Any]]
+) -> list[DatasetView]:
     keys = {row.content_key for row in found if row.content_key}
-    by_key = {
-        row.content_key: row
-        for row in connection.execute(select(builds).where(builds.c.content_key.in_(keys)))
-    }
+    of_these = select(*of_build).where(builds.c.content_key.in_(keys))
+    by_key = {row.content_key: row for row in connection.execute(of_these)}
     done = _done(connection, keys)
     asked = _asked(connection, [row.dataset_id for row in found])
     return [

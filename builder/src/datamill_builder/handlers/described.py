@@ -122,8 +122,7 @@ def ask(
     environment: Environment, settings: Settings, environments: Environments, store: Store
 ) -> Description:
     """Have a handler describe itself, in a process of its own; raise `HandlerFailed`."""
-    python = environments.python(environment)
-    with store.scratch() as folder:
+    with environments.holding(environment) as python, store.scratch() as folder:
         label = f"{environment.handler} {environment.package_version}"
         process = HandlerProcess(python, folder, label, settings.handler_memory_bytes)
         try:

@@ -18,16 +18,21 @@ from typing import Any
 import uv
 from sqlalchemy import select
 
+from datamill import tracing
 from datamill.errors import DatamillError
-from datamill_builder.catalog import Catalog
+from datamill_builder.catalog import Catalog, counted
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.catalog.rows import insert_new
 from datamill_builder.catalog.schema import environments
 from datamill_builder.handlers.sources import Source, WheelFolder, find_release
 from datamill_builder.handlers.tools import SourceUnavailable, pause, run_tool
+from datamill_builder.handlers.use import BEING_MADE, IN_USE, Use
 from datamill_builder.handlers.wheels import file_sha256
 from datamill_builder.store import Store
 
-_COMPLETE = ".datamill-complete"
+COMPLETE = ".datamill-complete"
+"""Is in a folder whose environment is whole."""
+
 _LOOK_SECS = 0.1
 _BLOCK_BYTES = 512  # of stat's blocks, whatever those of the disk are
 
@@ -66,14 +71,34 @@ class Environment:
         return {name.strip(): rest.split()[0] for name, rest in pins}
 
 
+@dataclass(frozen=True)
+class HeldEnvironment:
+    """The Python of an environment that is in use; the lock is free again when its holder dies."""
+
+    python: Path
+    use: Use
+
+    def close(self) -> None:
+        """Let the environment be removed."""
+        self.use.close()
+
+
 class Environments:
     """Finds releases, resolves each once, and makes their environments on this machine."""
 
-    def __init__(self, folder: Path, catalog: Catalog, store: Store, sources: list[Source]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        catalog: Catalog,
+        store: Store,
+        sources: list[Source],
+        counters: Counters | None = None,
+    ) -> None:
         self._folder = folder
         self._catalog = catalog
         self._store = store
         self._sources = sources
+        self._counters = counters or Counters()
         folder.mkdir(parents=True, exist_ok=True)
 
     def resolve(self, handler: str, version: str) -> Environment:
@@ -97,7 +122,7 @@ class Environments:
         """Return the environments of all releases that were resolved for this platform."""
         with self._catalog.read() as connection:
             rows = connection.execute(select(environments).order_by(environments.c.created_at))
-            found = map(_environment, rows.all())
+            found = map(environment_of_row, rows.all())
         return [each for each in found if each.platform == _platform()]
 
     def made_bytes(self) -> dict[str, int]:
@@ -109,12 +134,12 @@ class Environments:
             mark.parent.name: sum(
                 file.lstat().st_blocks * _BLOCK_BYTES for file in mark.parent.rglob("*")
             )
-            for mark in self._folder.glob(f"*/{_COMPLETE}")
+            for mark in self._folder.glob(f"*/{COMPLETE}")
         }
 
     def is_made(self, environment: Environment) -> bool:
         """Return whether an environment is made on this machine."""
-        return (self._folder / environment.key / _COMPLETE).exists()
+        return (self._folder / environment.key / COMPLETE).exists()
 
     def python(self, environment: Environment) -> Path:
         """Return the Python of an environment on this machine, making the environment at need."""
@@ -123,8 +148,37 @@ class Environments:
         if not self.is_made(environment):
             with self._locked(environment.key):
                 if not self.is_made(environment):
-                    self._make(environment, folder, python)
+                    self._make_counted(environment, folder, python)
         return python
+
+    def _make_counted(self, environment: Environment, folder: Path, python: Path) -> None:
+        began = time.monotonic()
+        named = {"package": environment.package, "version": environment.package_version}
+        try:
+            with tracing.span("environment", **named):
+                self._make(environment, folder, python)
+        except EnvironmentFailed:
+            self._counters.add(counted.ENVIRONMENT_FAILURES)
+            raise
+        self._counters.observe(counted.ENVIRONMENT_SECS, time.monotonic() - began)
+
+    @contextmanager
+    def holding(self, environment: Environment) -> Iterator[Path]:
+        """Give the Python of an environment, which nobody removes until the end."""
+        held = self.hold(environment)
+        try:
+            yield held.python
+        finally:
+            held.close()
+
+    def hold(self, environment: Environment) -> HeldEnvironment:
+        """Return an environment, made at need, that nobody removes until it is closed."""
+        use = Use(self._folder / f"{environment.key}{IN_USE}")
+        try:
+            return HeldEnvironment(self.python(environment), use)
+        except BaseException:
+            use.close()
+            raise
 
     def _known(self, release: str) -> Environment | None:
         with self._catalog.read() as connection:
@@ -133,7 +187,7 @@ class Environments:
             ).first()
         if row is None or not self._store.wheel_path(row.wheel_sha256, row.wheel).exists():
             return None
-        return _environment(row)
+        return environment_of_row(row)
 
     def _resolve(self, release: str, handler: str, version: str) -> Environment:
         with self._store.scratch() as scratch:
@@ -189,7 +243,7 @@ class Environments:
         except SourceUnavailable as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise EnvironmentFailed(f"its environment could not be made: {error}") from error
-        (folder / _COMPLETE).touch()
+        (folder / COMPLETE).touch()
 
     def _links(self) -> list[str]:
         """Return what lets a handler package need another one that lies in a folder of wheels."""
@@ -199,7 +253,7 @@ class Environments:
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """Hold a lock that is free again when its holder dies."""
-        descriptor = os.open(self._folder / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        descriptor = os.open(self._folder / f"{name}{BEING_MADE}", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             while not _lock_now(descriptor):
                 pause(_LOOK_SECS)  # not for ever: a builder that stops waits for nobody
@@ -208,7 +262,8 @@ class Environments:
             os.close(descriptor)
 
 
-def _environment(row: Any) -> Environment:
+def environment_of_row(row: Any) -> Environment:
+    """Return what a row of the catalog's `environments` says."""
     return Environment(
         row.handler,
         row.package,

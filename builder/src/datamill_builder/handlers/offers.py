@@ -55,6 +55,26 @@ def offers(sources: dict[str, Source], environments: Environments) -> list[Offer
     return sorted(found.values(), key=lambda offer: (offer.handler, _place(offer.version)))
 
 
+def newest_version(
+    sources: dict[str, Source], environments: Environments, handler: str
+) -> str | None:
+    """Return the newest version of a handler that is known, final releases before others."""
+    versions = {
+        offer.version for offer in offers(sources, environments) if offer.handler == handler
+    }
+    if not versions:
+        # A git repository's tags say nothing of names: this handler may be in them.
+        versions = set().union(*(source.versions(handler) for source in sources.values()))
+    return max(versions, key=lambda each: (_is_final(each), _place(each)), default=None)
+
+
+def _is_final(version: str) -> bool:
+    try:
+        return not Version(version).is_prerelease
+    except InvalidVersion:
+        return False
+
+
 def _offer(
     handler: str,
     version: str,

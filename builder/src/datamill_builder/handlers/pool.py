@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from datamill.errors import DatamillError
+from datamill.events import Reason
 from datamill.request import canonical_json
+from datamill_builder.catalog import counted
+from datamill_builder.catalog.counters import Counters
 from datamill_builder.handlers import answers
 from datamill_builder.handlers.environments import Environment, Environments
-from datamill_builder.handlers.process import HandlerFailed, HandlerProcess, HandlerStopped
+from datamill_builder.handlers.process import (
+    HandlerDied,
+    HandlerFailed,
+    HandlerProcess,
+    HandlerStopped,
+)
 from datamill_builder.handlers.spares import Begun, Spares
-from datamill_builder.store import ScratchFolder, Store
+from datamill_builder.store import Store
 
 _QUIET_SECS = 10.0
 """Spares are begun when no handler is at work, or after so long: they would only slow it down."""
@@ -54,20 +62,23 @@ class OpenHandler:
     """
 
     key: bytes
-    process: HandlerProcess
+    begun: Begun
     info: dict[str, Any]
-    folder: ScratchFolder
     raw_version: str | None = None
+
+    @property
+    def process(self) -> HandlerProcess:
+        """The process itself."""
+        return self.begun.process
 
     @property
     def workdir(self) -> Path:
         """Where the process runs, and may write."""
-        return self.folder.path
+        return self.begun.folder.path
 
     def close(self) -> None:
-        """End the process and remove its folder."""
-        self.process.close()
-        self.folder.close()
+        """End the process, remove its folder and let go of its environment."""
+        self.begun.close()
 
 
 class HandlerPool:
@@ -81,6 +92,7 @@ class HandlerPool:
         idle: int,
         open_timeout_secs: float,
         memory_bytes: int | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._environments = environments
         self._raw_root = raw_root
@@ -88,6 +100,7 @@ class HandlerPool:
         self._idle = idle
         self._open_timeout_secs = open_timeout_secs
         self._memory_bytes = memory_bytes
+        self._counters = counters or Counters()
         self._changed = threading.Condition()
         self._waiting: list[OpenHandler] = []
         self._at_work: list[HandlerProcess] = []
@@ -101,11 +114,13 @@ class HandlerPool:
         """Lend an open handler process; one whose work went wrong is not used again."""
         handler = self._take(opening) or self._open(opening)
         handler.raw_version = opening.raw_version or handler.raw_version
+        handler.process.context = contextvars.copy_context()
         try:
             if on_open:
                 on_open(handler.process)
             yield handler
         except BaseException as error:
+            self._count_end(error)
             refused = isinstance(error, HandlerFailed) and handler.process.alive
             # One that was refused by the system may have left half a file in its folder.
             refused = refused and not getattr(error, "errno", None)
@@ -115,6 +130,16 @@ class HandlerPool:
             self._give_back(handler)
         finally:
             self._rests(handler.process)
+
+    def _count_end(self, error: BaseException) -> None:
+        """Count a process that is lost by what went wrong with its work."""
+        match error:
+            case HandlerDied():
+                self._counters.add(counted.HANDLER_ENDS, 1, "died")
+            case HandlerFailed(reason=Reason.TIMEOUT):
+                self._counters.add(counted.HANDLER_ENDS, 1, "timeout")
+            case HandlerStopped():
+                self._counters.add(counted.HANDLER_ENDS, 1, "stopped")
 
     def _works(self, process: HandlerProcess) -> None:
         """Let a process be ended with the pool, whatever it is doing from now on."""
@@ -142,8 +167,9 @@ class HandlerPool:
     def _open(self, opening: Opening) -> OpenHandler:
         label = f"{opening.dataset_name} {opening.environment.package_version}"
         begun = self._spares.take(opening.environment) or self._begin(opening.environment, label)
-        process, folder = begun.process, begun.folder
+        process = begun.process
         process.label = label
+        process.context = contextvars.copy_context()
         self._works(process)
         try:
             answer = process.call(
@@ -156,7 +182,8 @@ class HandlerPool:
                 timeout_secs=self._open_timeout_secs,
             )
             info = answers.info(answer)
-        except BaseException:
+        except BaseException as error:
+            self._count_end(error)
             self._rests(process)
             begun.close()
             raise
@@ -164,18 +191,20 @@ class HandlerPool:
             self._spares.restock(opening.environment)
         # Known from here on by what its config was resolved to: that is what builds ask for.
         resolved = replace(opening, config=info["config"], raw=info["raw"])
-        return OpenHandler(resolved.key, process, info, folder)
+        return OpenHandler(resolved.key, begun, info)
 
     def _begin(self, environment: Environment, label: str) -> Begun:
-        python = self._environments.python(environment)
-        folder = self._store.open_scratch()
-        try:
+        with ExitStack() as undone:
+            held = self._environments.hold(environment)
+            undone.callback(held.close)
+            folder = self._store.open_scratch()
+            undone.callback(folder.close)
             if self._stopped:
                 raise HandlerStopped
-            return Begun(HandlerProcess(python, folder.path, label, self._memory_bytes), folder)
-        except (DatamillError, OSError):
-            folder.close()
-            raise
+            process = HandlerProcess(held.python, folder.path, label, self._memory_bytes)
+            self._counters.add(counted.HANDLER_STARTS)
+            undone.pop_all()
+        return Begun(process, folder, held)
 
     def _begun_spare(self, environment: Environment) -> Begun:
         """Return a process that has imported its handler, begun in a quiet moment."""

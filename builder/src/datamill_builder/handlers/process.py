@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import os
@@ -78,6 +79,8 @@ class HandlerProcess:
         self.label = label
         self._workdir = workdir
         limit = [] if memory_bytes is None else [str(memory_bytes)]
+        self.context = contextvars.copy_context()
+        """What is being done, by whoever has it do so: what it prints is logged as a part of it."""
         self._printed: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
         self._stopped = threading.Event()
         self._gone = False
@@ -247,7 +250,7 @@ class HandlerProcess:
             while raw := stderr.readline(_MAX_LOG_LINE_BYTES):
                 line = raw.decode("utf-8", "replace").rstrip()
                 self._printed.append(line)
-                log.info("%s: %s", self.label, line)
+                self.context.run(log.info, "%s: %s", self.label, line)
 
 
 def _is_answer(line: Any) -> bool:

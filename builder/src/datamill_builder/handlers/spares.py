@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from datamill.errors import DatamillError
-from datamill_builder.handlers.environments import Environment
+from datamill_builder.handlers.environments import Environment, HeldEnvironment
 from datamill_builder.handlers.process import HandlerProcess
 from datamill_builder.store import ScratchFolder
 
@@ -28,11 +28,14 @@ class Begun:
 
     process: HandlerProcess
     folder: ScratchFolder
+    held: HeldEnvironment
+    """Its environment stays as long as it is not closed."""
 
     def close(self) -> None:
-        """End the process and remove its folder."""
+        """End the process, remove its folder and let go of its environment."""
         self.process.close()
         self.folder.close()
+        self.held.close()
 
 
 Handler = tuple[str, str]

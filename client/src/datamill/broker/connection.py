@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pika
@@ -78,6 +79,12 @@ def connect(url: str, name: str, blocked_timeout_secs: float = 60.0) -> Blocking
     _quiet_pika()
     with translated(url):
         return BlockingConnection(parameters(url, name, blocked_timeout_secs))
+
+
+def server_properties(connection: BlockingConnection) -> dict[str, Any]:
+    """Return what the broker said of itself when it was connected to: `product`, `version`, …"""
+    # pika's blocking connection hides it, and has no other way to ask.
+    return dict(connection._impl.server_properties or {})
 
 
 _TRANSPORT_ERRORS = (

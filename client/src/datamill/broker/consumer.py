@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from datamill import topology
 from datamill.broker.connection import connect, translated
 from datamill.broker.pauses import Pauses
 from datamill.errors import BrokerRefused, BrokerUnavailable, DatamillError, TopologyMismatch
+from datamill.trace_context import TraceContext
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,22 @@ class Delivery:
     message_id: str | None
     redelivered: bool
     tag: int = field(repr=False)
+    trace: TraceContext | None = None
+    """The trace that its sender says it belongs to."""
+    headers: Mapping[str, Any] | None = field(default=None, repr=False)
+    """As the sender wrote them: anything."""
 
 
 def received(method: Any, properties: Any, body: bytes) -> Delivery:
     """Return a delivery, of what pika hands to a callback."""
     return Delivery(
-        body, method.routing_key, properties.message_id, method.redelivered, method.delivery_tag
+        body,
+        method.routing_key,
+        properties.message_id,
+        method.redelivered,
+        method.delivery_tag,
+        TraceContext.received(properties.headers),
+        properties.headers,
     )
 
 

@@ -30,19 +30,28 @@ class EventConsumer(Consumer):
 
     What comes while `handle` works stays in the queue; no heartbeat is answered meanwhile, so it
     must take seconds at most. Events of a time without a connection are missed: who needs the
-    state reads it, once `subscribed` is set. `listener.EventListener` is for clients: bindings
-    that come and go, no right to declare anything.
+    state reads it, once `subscribed` is set; `on_gap` is called before the first event that comes
+    after such a time. `listener.EventListener` is for clients: bindings that come and go, no right
+    to declare anything.
     """
 
-    def __init__(self, url: str, name: str, handle: Callable[[list[Delivery]], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        handle: Callable[[list[Delivery]], None],
+        on_gap: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(url, name, "")  # the server names the queue
         self._handle_batch = handle
+        self._on_gap = on_gap
         self._batch: list[Delivery] = []
         self._channel: BlockingChannel | None = None
         self._bind_at = 0.0
 
     def _subscribe(self, connection: BlockingConnection) -> None:
         self._batch = []
+        self._on_gap()
         channel = self._channel = self._watched(connection.channel())
         declared = channel.queue_declare(
             "", exclusive=True, auto_delete=True, arguments=_QUEUE_ARGUMENTS

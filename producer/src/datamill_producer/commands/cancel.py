@@ -6,11 +6,12 @@ import json
 
 import click
 
+from datamill_producer.completing import complete_dataset_id
 from datamill_producer.gateway import Gateway
 
 
 @click.command()
-@click.argument("dataset_id", metavar="ID")
+@click.argument("dataset_id", metavar="ID", shell_complete=complete_dataset_id)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def cancel(dataset_id: str, as_json: bool) -> None:
     """Stop the build of dataset ID; all who wait for it are told.

@@ -47,7 +47,7 @@ def list_dead(limit: int, as_json: bool) -> None:
     Example:
         datamill dead list --json
     """
-    with _open() as letters:
+    with open_letters() as letters:
         found = letters.fetch()[:limit]
     if as_json:
         for letter in found:
@@ -74,7 +74,7 @@ def show_dead(which: str, as_json: bool) -> None:
     """
     from datamill_producer.dead_letters import chosen
 
-    with _open() as letters:
+    with open_letters() as letters:
         letter = chosen(letters.fetch(), [which])[0]
     body = letter.body.decode("utf-8", "replace")
     if as_json:
@@ -118,7 +118,7 @@ def replay_dead(
         if dry_run:
             return "would be replayed"
         # First, since a letter may be sent and not be struck out: twice is seen, never is not.
-        _log().write(letter, "replayed")
+        log_of_home().write(letter, "replayed")
         letters.replay(letter)
         return "replayed"
 
@@ -143,7 +143,7 @@ def drop_dead(which: tuple[str, ...], everything: bool, dry_run: bool, as_json: 
     def handle(letters: DeadLetters, letter: DeadLetter) -> str:
         if dry_run:
             return "would be dropped"
-        _log().write(letter, "dropped")
+        log_of_home().write(letter, "dropped")
         letters.drop(letter)
         return "dropped"
 
@@ -159,7 +159,7 @@ def log_dead(as_json: bool) -> None:
     Example:
         datamill dead log
     """
-    entries = list(_log().entries())
+    entries = list(log_of_home().entries())
     if as_json:
         for entry in entries:
             click.echo(json.dumps(entry))
@@ -183,22 +183,24 @@ def _handle(
 
     from datamill_producer.dead_letters import chosen
 
-    with _open() as letters:
+    with open_letters() as letters:
         found = letters.fetch()
         if not found:
             raise NothingFound("there are no dead letters")
         for letter in found if everything else chosen(found, which):
-            _say(letter, handle(letters, letter), as_json)
+            say(letter, handle(letters, letter), as_json)
 
 
-def _log() -> DeadLog:
+def log_of_home() -> DeadLog:
+    """Return the log of what was done with dead letters."""
     from datamill.settings import load_settings
     from datamill_producer.dead_log import DeadLog
 
     return DeadLog(load_settings().home)
 
 
-def _open() -> DeadLetters:
+def open_letters() -> DeadLetters:
+    """Return the dead letters of the broker; raise `ServiceUnavailable` without its address."""
     from datamill.runfile import find_service
     from datamill.settings import load_settings
     from datamill_producer.dead_letters import DeadLetters
@@ -209,9 +211,12 @@ def _open() -> DeadLetters:
     return DeadLetters(url)
 
 
-def _say(letter: DeadLetter, outcome: str, as_json: bool) -> None:
+def say(
+    letter: DeadLetter, outcome: str, as_json: bool, more: dict[str, Any] | None = None
+) -> None:
+    """Say what became of a letter: a line for people or a JSON document, with `more` in it."""
     if as_json:
-        click.echo(json.dumps(letter.document() | {"outcome": outcome}))
+        click.echo(json.dumps(letter.document() | {"outcome": outcome} | (more or {})))
     else:
         click.echo(f"{letter.number} {letter.message_id or '(no message id)'} {outcome}")
 

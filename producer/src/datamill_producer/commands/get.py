@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datamill_producer.completing import complete_dataset_id
 from datamill_producer.gateway import Document, Gateway
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("dataset_id", metavar="ID")
+@click.argument("dataset_id", metavar="ID", shell_complete=complete_dataset_id)
 @click.option(
     "--to",
     "target",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
+from datamill_producer.completing import complete_dataset_name, complete_handler_version
 from datamill_producer.config_option import config_from
 from datamill_producer.training import parse_command, run_training
 
 
 @click.command()
-@click.argument("name")
-@click.argument("version")
+@click.argument("name", shell_complete=complete_dataset_name)
+@click.argument("version", shell_complete=complete_handler_version)
 @click.option("--config", metavar="JSON|@FILE|-", help="The dataset's config, a JSON object.")
 @click.option(
     "-o",
@@ -40,7 +42,8 @@ def request(
     """Ask for dataset NAME, made by handler VERSION.
 
     Prints the dataset id at once, and with --wait the folder once it is there. A value of -o is
-    JSON where it can be read so, else text.
+    JSON where it can be read so, else text. Where it has to be built, and a finished dataset is
+    almost the same, stderr says what differs.
 
     --exec runs a command when the data is there, without a shell: {path} and {id} in it are
     replaced, DATAMILL_DATASET_PATH and DATAMILL_DATASET_ID are set, and its exit code is this
@@ -61,7 +64,11 @@ def request(
     import datamill  # only now: what it brings is not needed for help or a wrong command line
 
     dataset = datamill.request_dataset(name, version, wanted)
-    _say(dataset.id, {"dataset_id": dataset.id}, as_json)
+    near = _near(name, version, wanted)
+    told = {"near": near} if near else {}
+    _say(dataset.id, {"dataset_id": dataset.id, **told}, as_json)
+    if near and not as_json:
+        click.echo(f"it {near['text']}", err=True)
     if not (wait or words):
         return
     folder = dataset.wait(timeout=timeout, progress=True)
@@ -70,5 +77,11 @@ def request(
         ctx.exit(run_training(words, dataset.id, folder, stdout_is_ours=as_json))
 
 
-def _say(text: str, document: dict[str, str], as_json: bool) -> None:
+def _near(name: str, version: str, config: dict[str, Any]) -> dict[str, Any] | None:
+    from datamill_producer.near_hint import near_to
+
+    return near_to(name, version, config)
+
+
+def _say(text: str, document: dict[str, Any], as_json: bool) -> None:
     click.echo(json.dumps(document) if as_json else text)

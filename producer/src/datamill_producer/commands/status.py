@@ -8,6 +8,8 @@ import click
 
 from datamill import exits
 from datamill.table import size, table
+from datamill_producer.completing import complete_dataset_id
+from datamill_producer.dataset_text import state_text
 from datamill_producer.gateway import Document, Gateway
 from datamill_producer.moment import local_time
 
@@ -15,7 +17,7 @@ _SHOWN_OF_ID = 12
 
 
 @click.command()
-@click.argument("dataset_id", metavar="[ID]", required=False)
+@click.argument("dataset_id", metavar="[ID]", required=False, shell_complete=complete_dataset_id)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.pass_context
 def status(ctx: click.Context, dataset_id: str | None, as_json: bool) -> None:
@@ -52,11 +54,13 @@ def _dataset(document: Document) -> str:
         ("dataset", document["dataset_id"]),
         ("name", f"{document['dataset_name']} {document['handler_version']}"),
         ("config", json.dumps(document["dataset_config"])),
-        ("state", _state(document)),
+        ("state", state_text(document)),
         ("asked", f"{document['requests']} times, first {local_time(document['created_at'])}"),
     ]
     if document.get("note"):
         rows.append(("note", document["note"]))
+    if near := document.get("near"):
+        rows.append(("near", near["text"]))
     if document["waiting"]:
         rows.append(("waiting", document["waiting"]))
     if ready := document["ready"]:
@@ -65,15 +69,6 @@ def _dataset(document: Document) -> str:
     if failed := document["failed"]:
         rows.append(("reason", f"{failed['reason']}: {failed['message']}"))
     return table(rows)
-
-
-def _state(document: Document) -> str:
-    if not document["shards"]:
-        return str(document["state"])
-    return (
-        f"{document['state']}, {document['shards_done']} of {document['shards']} shards, "
-        f"{document['records_done']} records"
-    )
 
 
 def _service(looked: Document) -> str:
@@ -105,4 +100,4 @@ def _queued(queued: list[Document]) -> str:
 
 
 def _build(build: Document) -> str:
-    return f"{build['dataset_name']} {build['handler_version']}, {_state(build)}"
+    return f"{build['dataset_name']} {build['handler_version']}, {state_text(build)}"

@@ -188,6 +188,12 @@ class PrivateNode:
             raise NodeFailed(f"{tool} {arguments[0]}: exit code {process.returncode}: {reason}")
         return said
 
+    def running(self) -> PrivateNode:
+        """Return this, ready for `ctl` on the node that another process runs in the folder."""
+        self.ports = json.loads((self.folder / "ports.json").read_text(encoding="utf-8"))
+        self._environment = node_environment(self.folder, self._installation, self.ports)
+        return self
+
     def version(self) -> str:
         """Return the version that the running node, not its tool, says it has."""
         return self.ctl("eval", "rabbit_misc:version().").strip().strip('"')

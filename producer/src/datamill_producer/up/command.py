@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import click
@@ -72,10 +73,13 @@ def up(
         listen=listen,
         handler_sources=handler_sources or None,
     )
+    debug = ctx.find_root().params.get("debug", False)
     lock = _lock(settings.home)
     try:
-        _supervisor(settings, lock.children).run()
+        _supervisor(settings, lock.children, debug).run()
     except PartGaveUp as gave_up:
+        if debug:
+            traceback.print_exception(gave_up)
         click.echo(f"datamill up: {gave_up}", err=True)
         ctx.exit(gave_up.code)
     finally:
@@ -98,7 +102,7 @@ def _lock(home: Path) -> FolderLock:
     return lock
 
 
-def _supervisor(settings: Settings, lock: int) -> Supervisor:
+def _supervisor(settings: Settings, lock: int, debug: bool) -> Supervisor:
     as_json = settings.log_format == "json"
     coloured = has_colours(sys.stderr, os.environ.get("NO_COLOR"))
     console = Console(sys.stderr, coloured=coloured, as_json=as_json)
@@ -106,7 +110,7 @@ def _supervisor(settings: Settings, lock: int) -> Supervisor:
     own = settings.model_copy(update={"log_format": log_format})
     logs.configure(own, "up", ConsoleStream(console, "up"))  # type: ignore[arg-type]
     listen = listen_address(settings.listen, settings.home)
-    return Supervisor(settings, _broker(settings), listen, console, lock, _announce)
+    return Supervisor(settings, _broker(settings), listen, console, lock, debug, _announce)
 
 
 def _broker(settings: Settings) -> Broker:

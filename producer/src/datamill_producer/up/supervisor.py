@@ -55,15 +55,19 @@ class Supervisor:
         listen: str,
         console: Console,
         lock: int,
+        debug: bool,
         announce: Announce,
     ) -> None:
-        """`lock` is a descriptor that the children hold; `announce` is called when all serve."""
+        """`lock` is a descriptor that the children hold; `announce` is called when all serve.
+
+        `debug`: have the children show the traceback of what ends them.
+        """
         self._settings = settings
         self._broker = broker
         self._listen = listen
         self._announce = announce
-        self._builder = Part("builder", _module("datamill_builder"), console, lock)
-        self._notifier = Part("notifier", _module("datamill_notifier"), console, lock)
+        self._builder = Part("builder", _module("datamill_builder", debug), console, lock)
+        self._notifier = Part("notifier", _module("datamill_notifier", debug), console, lock)
         self._parts = (self._builder, self._notifier)
         self._wakeups = Wakeups(self._kill_everything)
         self._serving = False
@@ -221,8 +225,8 @@ class Supervisor:
         os._exit(exits.INTERRUPTED)
 
 
-def _module(name: str) -> list[str]:
-    return [sys.executable, "-m", name]
+def _module(name: str, debug: bool) -> list[str]:
+    return [sys.executable, "-m", name, *(["--debug"] if debug else [])]
 
 
 def _kept_token(home: Path) -> str | None:

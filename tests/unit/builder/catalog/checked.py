@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from datamill import topology
-from datamill_builder.catalog import schema
+from datamill_builder.catalog import downloads, schema
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskState
 from datamill_builder.catalog.tasks import Claim
 from tests.unit.builder.catalog.model import WORKING, Model, TaskName
@@ -32,6 +32,8 @@ class Checked:
         """What owners hold, or believe to hold."""
         self.open: set[str] = set()
         """Dataset ids that were asked for and not answered since."""
+        self.downloads: list[tuple[str, downloads.Download]] = []
+        """Those that are under way, with the content key."""
         self.heard = -1
         self.counts: dict[Any, int] = {}
 
@@ -73,14 +75,23 @@ class Checked:
                 for table in (schema.datasets, schema.builds, schema.shards, schema.tasks)
             )
         assert {
-            row.dataset_id: (row.state, row.content_key, row.waiting, row.raw_marks is None)
+            row.dataset_id: (
+                row.state,
+                row.content_key,
+                row.meant,
+                row.waiting,
+                row.raw_marks is None,
+            )
             for row in datasets
         } == {
-            id_: (known.state, known.key, known.waiting, known.marks is None)
+            id_: (known.state, known.key, known.meant, known.waiting, known.marks is None)
             for id_, known in self.model.datasets.items()
         }
-        assert {row.content_key: (row.state, row.epoch) for row in builds} == {
-            key: (build.state, build.epoch) for key, build in self.model.builds.items()
+        assert {
+            row.content_key: (row.state, row.epoch, row.pinned_at is not None) for row in builds
+        } == {
+            key: (build.state, build.epoch, build.pinned)
+            for key, build in self.model.builds.items()
         }
         assert {(row.content_key, row.number): row.sha256 is not None for row in shards} == {
             (key, index): shard.made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -15,10 +16,10 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from datamill.broker import Delivery
-from datamill_builder.catalog import lifecycle, schema, tasks
+from datamill_builder.catalog import downloads, lifecycle, schema, tasks
+from datamill_builder.catalog.holdings import KEPT_SECS, Stays, make_room, take_away
 from datamill_builder.catalog.states import TaskKind
 from datamill_builder.catalog.tasks import Claim
-from datamill_builder.eviction import KEPT_SECS, make_room
 from datamill_builder.leases import Identity, Watch
 from datamill_builder.raw import unchanged_in_full
 from tests.unit.builder.catalog.checked import Checked, archive_name, name_of
@@ -228,11 +229,51 @@ class Machine(Checked, RuleBasedStateMachine):
             stopped = lifecycle.cancel(change, id_)
         assert stopped == self.model.cancelled(id_)
 
-    @precondition(lambda self: self.archives())
+    @precondition(lambda self: self.model.builds)
     @rule()
     def evict(self) -> None:
-        evicted = make_room(self.parts.catalog, self.parts.store, 0)
-        assert evicted == self.model.evicted()
+        made = make_room(self.parts.catalog, self.parts.store, 0)
+        assert len(made.gone) == self.model.evicted()
+
+    @precondition(lambda self: self.model.builds)
+    @rule(pick=picks, force=st.booleans())
+    def take_away(self, pick: int, force: bool) -> None:
+        """Somebody wants one dataset gone."""
+        key = self._one_of(self.model.builds, pick)
+        taken = take_away(self.parts.catalog, self.parts.store, key, force=force)
+        assert (taken if isinstance(taken, Stays | None) else "taken") == self.model.taken_away(
+            key, force
+        )
+
+    @precondition(lambda self: self.model.builds)
+    @rule(pick=picks, pinned=st.booleans())
+    def pin(self, pick: int, pinned: bool) -> None:
+        key = self._one_of(self.model.builds, pick)
+        with self.parts.catalog.write() as change:
+            changed = (lifecycle.pin if pinned else lifecycle.unpin)(change, key)
+        assert changed == self.model.pinned(key, pinned)
+
+    @precondition(lambda self: self.archives())
+    @rule(pick=picks)
+    def begin_a_download(self, pick: int) -> None:
+        key = self._one_of(self.archives(), pick)
+        with self.parts.catalog.write() as change:
+            begun = downloads.begin(change, key, self.clock.now, "notifier")
+        self.downloads.append((key, begun))
+        self.model.fetching(key)
+
+    @precondition(lambda self: self.downloads)
+    @rule()
+    def end_a_download(self) -> None:
+        key, begun = self.downloads.pop(0)
+        with self.parts.catalog.write() as change:
+            downloads.end(change, [(begun, 1, self.clock.now)])
+        self.model.fetched(key)
+
+    @staticmethod
+    def _one_of(keys: Iterable[str], pick: int) -> str:
+        known = sorted(keys)
+        return known[pick % len(known)]
 
     @rule(secs=st.sampled_from([2.0, SAME_QUESTION_SECS + 1, KEPT_SECS + 1]))
     def wait(self, secs: float) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from datamill_builder.catalog.downloads import LONGEST_SECS
+from datamill_builder.catalog.holdings import KEPT_SECS
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind, TaskState
-from datamill_builder.eviction import KEPT_SECS
 from tests.unit.builder.catalog.parts import ATTEMPTS
 
 SAME_TRY_SECS, SAME_QUESTION_SECS = 1.0, 600.0
@@ -46,12 +47,20 @@ class Build:
     """whole, touched, damaged or gone."""
     ended_at: float | None = None
     failed: bool = False
+    pinned: bool = False
+    downloads: list[float] = field(default_factory=list)
+    """When those began that are under way."""
+    fetched_at: float = 0.0
+    told_at: float = 0.0
+    """When an id that means something else by now was asked for last while it meant this."""
 
 
 @dataclass
 class Dataset:
     state: DatasetState = DatasetState.RESOLVING
     key: str | None = None
+    meant: str | None = None
+    """What it meant last, while nobody knows what it means."""
     marks: int | None = None
     waiting: int = 0
     asked_at: float = 0.0
@@ -96,6 +105,7 @@ class Model:
         elif self._is_answered_by_failure(known, build, fresh):
             self.told["failed", id_] += 1
         else:
+            known.meant = known.key or known.meant
             known.state, known.key, known.marks = DatasetState.RESOLVING, None, None
             known.waiting += fresh
             known.asked_at = self.now
@@ -167,7 +177,11 @@ class Model:
         new = key not in self.builds
         build = self.builds.setdefault(key, Build(whole, raw))
         known = self.datasets[id_]
+        if known.meant and known.meant != key:
+            left = self.builds[known.meant]
+            left.told_at = max(left.told_at, known.asked_at)
         known.state, known.key, known.marks = DatasetState.RESOLVED, key, self.marks
+        known.meant = None
         if new:
             self._ensure((TaskKind.PLAN, key, 0))
         elif build.state == BuildState.READY and build.archive == "whole":
@@ -232,16 +246,51 @@ class Model:
         return True
 
     def evicted(self) -> int:
-        """All archives go that nobody wanted for long."""
-        count = 0
-        for key, build in self.builds.items():
-            asked = [known.asked_at for known in self.datasets.values() if known.key == key]
-            used_at = max([build.ended_at or 0.0, *asked])
-            if build.state == BuildState.READY and self.now - used_at > KEPT_SECS:
-                build.state, build.archive = BuildState.EVICTED, "gone"
-                self._tell_aliases("evicted", key)
-                count += 1
-        return count
+        """All goes that nobody wanted for long, and that nobody has pinned or is fetching."""
+        return sum(self.taken_away(key, force=False) == "taken" for key in self.builds)
+
+    def taken_away(self, key: str, force: bool) -> str | None:
+        """What is held of a build goes: "taken", or why it stays; None where nothing is held."""
+        build = self.builds[key]
+        loose = [shard for shard in build.shards or [] if shard.file != "none"]
+        ended = build.state in (BuildState.FAILED, BuildState.CANCELLED)
+        if build.state != BuildState.READY and not (ended and loose):
+            return None
+        if build.pinned:
+            return "pinned"
+        if self._is_fetched(build) and not force:
+            return "downloading"
+        meaning = [known for known in self.datasets.values() if key in (known.key, known.meant)]
+        if any(known.state == DatasetState.RESOLVING for known in meaning) and not force:
+            return "wanted"
+        asked = [known.asked_at for known in meaning]
+        used_at = max([build.ended_at or 0.0, build.fetched_at, build.told_at, *asked])
+        if self.now - used_at <= KEPT_SECS and not force:
+            return "recent"
+        for shard in loose:
+            shard.file = "none"
+        if build.state == BuildState.READY:
+            build.state, build.archive = BuildState.EVICTED, "gone"
+            self._tell_aliases("evicted", key)
+        return "taken"
+
+    def _is_fetched(self, build: Build) -> bool:
+        return any(self.now - began <= LONGEST_SECS for began in build.downloads)
+
+    def pinned(self, key: str, pinned: bool) -> bool:
+        """Somebody pins a build, or the contrary; returns whether that is new."""
+        build = self.builds[key]
+        build.pinned, before = pinned, build.pinned
+        return pinned != before
+
+    def fetching(self, key: str) -> None:
+        self.builds[key].downloads.append(self.now)
+        self.builds[key].fetched_at = self.now
+
+    def fetched(self, key: str) -> None:
+        """The download that began first has ended."""
+        self.builds[key].downloads.pop(0)
+        self.builds[key].fetched_at = self.now
 
     def raw_changed(self, raw: bool, marks: int) -> None:
         self.raw, self.marks = raw, marks

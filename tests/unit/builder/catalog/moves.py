@@ -31,6 +31,11 @@ ALLOWED = {
         "cancelled": {"planning", "building"},
         "evicted": {"building"},
     },
+    "hook_calls": {
+        "pending": {"done", "given_up"},
+        "done": set(),
+        "given_up": {"pending"},
+    },
 }
 """Written a second time, so that a line too many in the builder's tables is seen."""
 

@@ -18,10 +18,12 @@ from sqlalchemy import delete, text
 from datamill.broker import Delivery
 from datamill.events import Reason
 from datamill_builder.catalog import Catalog, Transaction, lifecycle, schema
+from datamill_builder.catalog.holdings import Stays, take_away
 from datamill_builder.catalog.lifecycle import ArchiveResult, Failure
 from datamill_builder.catalog.states import BuildState, DatasetState, TaskKind, TaskState
 from datamill_builder.intake import Intake
 from datamill_builder.store import Store
+from tests.support.ageing import unused_for
 from tests.support.postgresql import PostgresqlServer, postgresql
 from tests.unit.builder.life import ARCHIVE, KEY, URL, Life, request, shard_result
 from tests.unit.builder.waiting import until
@@ -251,3 +253,57 @@ def test_two_who_ask_anew_at_once_begin_one_search(life: Life, two: Two, store: 
     two.run(first, lambda: ask("m3"))
     assert life.woken() == [("resolve", dataset_id, 0)]
     assert life.dataset(dataset_id).waiting == 2
+
+
+# --- what is taken out of the store ---
+
+
+@pytest.mark.parametrize("meanwhile", ["pinned", "asked for", "asked anew", "evicted"])
+def test_who_takes_an_archive_away_sees_what_was_said_meanwhile(
+    life: Life, two: Two, store: Store, meanwhile: str
+) -> None:
+    dataset_id = life.ready(request(), shards=1)
+    store.archive_path(ARCHIVE).write_bytes(b"archive")
+    unused_for(life.catalog, KEY, 86_400.0)
+    life.forget_told()
+
+    def say(change: Transaction) -> None:
+        if meanwhile == "pinned":
+            lifecycle.pin(change, KEY)
+        elif meanwhile == "asked for":
+            lifecycle.hold_dataset(change, dataset_id)
+            lifecycle.answer_ready(change, dataset_id, life.build(), URL)
+        elif meanwhile == "asked anew":
+            lifecycle.resolve_again(change, dataset_id)
+        else:
+            lifecycle.hold_build(change, KEY)
+            lifecycle.evicted(change, KEY)
+
+    _, taken = two.run(say, lambda: take_away(life.catalog, store, KEY))
+    expected = {
+        "pinned": Stays.PINNED,
+        "asked for": Stays.RECENT,
+        "asked anew": Stays.WANTED,
+        "evicted": None,
+    }
+    assert taken is expected[meanwhile]
+    assert store.archive_path(ARCHIVE).exists()
+    told = [event["event"] for event in life.told()]
+    assert told.count("evicted") == (meanwhile == "evicted")
+
+
+def test_who_asks_while_an_archive_is_taken_away_has_it_built_again(
+    life: Life, two: Two, store: Store
+) -> None:
+    dataset_id = life.ready(request(), shards=1)
+    intake = Intake(life.catalog, store, lambda: URL, lambda _marks: None)  # type: ignore[arg-type]
+    body = request().encode()
+
+    def take(change: Transaction) -> None:
+        lifecycle.hold_build(change, KEY)
+        lifecycle.evicted(change, KEY)
+
+    asked = Delivery(body, "dataset.request.toy", "m2", False, 1)
+    two.run(take, lambda: intake.handle([asked]))
+    assert life.dataset(dataset_id).state == DatasetState.RESOLVING
+    assert (TaskKind.RESOLVE, dataset_id, 0) in life.pending()

@@ -16,15 +16,17 @@ from datamill_builder.catalog.schema import builds
 from datamill_builder.catalog.states import (
     BUILD_MOVES,
     DATASET_MOVES,
+    HOOK_CALL_MOVES,
     TASK_MOVES,
     BuildState,
     DatasetState,
+    HookCallState,
     TaskState,
 )
 from tests.unit.builder.catalog.moves import ALLOWED
 
 PACKAGE = Path(datamill_builder.__file__).parent
-BORN_IN = {"accept_new", "resolved", "ensure", "add_many"}
+BORN_IN = {"accept_new", "resolved", "ensure", "add_many", "call_hooks"}
 """The functions that insert rows, in their first state."""
 
 
@@ -34,6 +36,7 @@ BORN_IN = {"accept_new", "resolved", "ensure", "add_many"}
         ("tasks", TASK_MOVES, TaskState),
         ("datasets", DATASET_MOVES, DatasetState),
         ("builds", BUILD_MOVES, BuildState),
+        ("hook_calls", HOOK_CALL_MOVES, HookCallState),
     ],
 )
 def test_every_state_has_its_moves(

@@ -36,7 +36,7 @@ OTHER = "d" * 64
 """The content key of the build that is half done."""
 ADDED = {
     2: {"scrubbed_at", "turn"},
-    3: {"client", "trace", "pinned_at", "headers", "server"},
+    3: {"client", "trace", "meant", "pinned_at", "read_at", "told_at", "headers", "server"},
 }
 """Columns by the version that brought them; empty in what older versions wrote."""
 NEW_TABLES = {"raw_versions", "builders", "counters", "hook_calls"}

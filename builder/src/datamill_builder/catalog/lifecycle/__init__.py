@@ -6,6 +6,7 @@ Every function works inside one transaction: state and messages change together 
 from datamill_builder.catalog.lifecycle.endings import build_failed, cancel, evicted, work_failed
 from datamill_builder.catalog.lifecycle.find import (
     aliases,
+    asked_by,
     builds_before,
     find_build,
     find_dataset,
@@ -17,6 +18,12 @@ from datamill_builder.catalog.lifecycle.find import (
     hold_dataset,
     public_url,
     skipping_shards,
+)
+from datamill_builder.catalog.lifecycle.keeping import (
+    forget_files,
+    pin,
+    told_ready,
+    unpin,
 )
 from datamill_builder.catalog.lifecycle.making import (
     classic_done,
@@ -39,6 +46,7 @@ from datamill_builder.catalog.lifecycle.requested import (
     wait_for,
 )
 from datamill_builder.catalog.lifecycle.resolving import (
+    answer_resolved,
     build_again,
     plan_done,
     resolve_failed,
@@ -64,6 +72,8 @@ __all__ = [
     "aliases",
     "answer_failed",
     "answer_ready",
+    "answer_resolved",
+    "asked_by",
     "build_again",
     "build_failed",
     "builds_before",
@@ -77,6 +87,7 @@ __all__ = [
     "find_shards",
     "skipping_shards",
     "finished",
+    "forget_files",
     "forget_marks",
     "forget_shards",
     "hold_aliases",
@@ -86,6 +97,7 @@ __all__ = [
     "mark_archive",
     "pack_done",
     "pack_found_damage",
+    "pin",
     "plan_done",
     "planned_event",
     "public_url",
@@ -96,6 +108,8 @@ __all__ = [
     "scrubbed",
     "shard_done",
     "storable",
+    "told_ready",
+    "unpin",
     "wait_for",
     "work_failed",
 ]

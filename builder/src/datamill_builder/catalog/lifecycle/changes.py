@@ -8,11 +8,14 @@ from typing import Any
 from sqlalchemy import update
 
 from datamill.events import Event
+from datamill.trace_context import TraceContext
+from datamill.tracing import Carrying
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.lifecycle.find import (
     find_build,
-    hold_aliases,
+    hold_traces,
 )
+from datamill_builder.catalog.lifecycle.hooked import call_hooks
 from datamill_builder.catalog.moves import ImpossibleTransition, move
 from datamill_builder.catalog.outbox import tell
 from datamill_builder.catalog.schema import builds, datasets
@@ -60,6 +63,9 @@ def nobody_waits(change: Transaction, content_key: str) -> None:
 
 
 def tell_all(change: Transaction, content_key: str, event: Callable[[str], Event]) -> None:
-    """Tell an event, made per dataset id, to all ids that mean a build."""
-    for dataset_id in hold_aliases(change, content_key):
-        tell(change, event(dataset_id))
+    """Tell an event, made per dataset id, to all ids that mean a build, and to hooks."""
+    for dataset_id, trace in hold_traces(change, content_key).items():
+        told = event(dataset_id)
+        with Carrying(TraceContext.decode(trace)):  # each its own
+            tell(change, told)
+        call_hooks(change, told)

@@ -18,6 +18,7 @@ from datamill_builder.catalog.lifecycle.find import (
     hold_build,
     hold_dataset,
 )
+from datamill_builder.catalog.lifecycle.hooked import call_hooks
 from datamill_builder.catalog.lifecycle.requested import answer_failed
 from datamill_builder.catalog.lifecycle.results import (
     Failure,
@@ -78,6 +79,7 @@ def end_resolving(change: Transaction, dataset_id: str, failure: Failure) -> Non
         waiting=0,
     )
     answer_failed(change, dataset_id, failure)
+    call_hooks(change, failed_event(dataset_id, failure))
 
 
 def _end_build(change: Transaction, key: str, state: BuildState, failure: Failure) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select
 
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.schema import builds, datasets, meta, shards
@@ -26,11 +26,17 @@ _ALIASES = (
     .where(datasets.c.content_key == bindparam("content_key"))
     .order_by(datasets.c.dataset_id)
 )
+_ASKED_BY: Select[Any] = (
+    select(datasets.c.dataset_id, datasets.c.trace)
+    .where(datasets.c.content_key == bindparam("content_key"))
+    .order_by(datasets.c.trace.is_(None), datasets.c.created_at, datasets.c.dataset_id)
+    .limit(1)
+)
 # SQLite has one writer at a time, and leaves the words for locking out.
 _HELD_DATASET = _DATASET.with_for_update()
 _HELD_BUILD = _BUILD.with_for_update()
 _HELD_ALIASES = (
-    select(datasets.c.dataset_id)
+    select(datasets.c.dataset_id, datasets.c.trace)
     .where(
         or_(
             datasets.c.content_key == bindparam("content_key"),
@@ -74,8 +80,15 @@ def hold_aliases(change: Transaction, content_key: str, beside: str | None = Non
     So a request sees a build either before it ends, and is counted among those who are told, or
     after, and is answered at once.
     """
+    return list(hold_traces(change, content_key, beside))
+
+
+def hold_traces(
+    change: Transaction, content_key: str, beside: str | None = None
+) -> dict[str, str | None]:
+    """Hold what `hold_aliases` does; return the trace of each dataset id."""
     which = {"content_key": content_key, "beside": beside}
-    return list(change.connection.scalars(_HELD_ALIASES, which))
+    return {row.dataset_id: row.trace for row in change.connection.execute(_HELD_ALIASES, which)}
 
 
 def find_shards(connection: Connection, content_key: str) -> list[Row[Any]]:
@@ -109,6 +122,14 @@ def finished(connection: Connection, content_key: str) -> tuple[int, int]:
 def aliases(connection: Connection, content_key: str) -> list[str]:
     """Return the dataset ids that mean a build."""
     return list(connection.scalars(_ALIASES, {"content_key": content_key}))
+
+
+def asked_by(connection: Connection, content_key: str) -> Row[Any] | None:
+    """Return `dataset_id` and `trace` of the first who asked for what a build makes.
+
+    Of several dataset ids one whose request belongs to a trace, if there is one.
+    """
+    return connection.execute(_ASKED_BY, {"content_key": content_key}).first()
 
 
 def public_url(connection: Connection) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
 
 from datamill.events import Accepted
 from datamill.request import Request, canonical_json
+from datamill.tracing import carried
 from datamill_builder.catalog import tasks
 from datamill_builder.catalog.engine import Transaction
 from datamill_builder.catalog.lifecycle.changes import move_dataset
@@ -39,12 +41,27 @@ _ANSWERED = (
 )
 
 
-def log_requests(change: Transaction, message_ids: list[str], dataset_id: str) -> int:
-    """Write accepted requests for one dataset into the log; return how many were not there yet."""
+def log_requests(
+    change: Transaction,
+    message_ids: list[str],
+    dataset_id: str,
+    clients: Sequence[str | None] | None = None,
+) -> int:
+    """Write accepted requests for one dataset into the log; return how many were not there yet.
+
+    `clients`: who sent each message, where that was said.
+    """
     moment = time.time()
     rows = [
-        {"message_id": message_id, "dataset_id": dataset_id, "accepted_at": moment}
-        for message_id in message_ids
+        {
+            "message_id": message_id,
+            "dataset_id": dataset_id,
+            "accepted_at": moment,
+            "client": client,
+        }
+        for message_id, client in zip(
+            message_ids, clients or [None] * len(message_ids), strict=True
+        )
     ]
     return insert_all_new(change.connection, requests, rows)
 
@@ -52,6 +69,7 @@ def log_requests(change: Transaction, message_ids: list[str], dataset_id: str) -
 def accept_new(change: Transaction, request: Request) -> bool:
     """Take a dataset id that was never asked for; return False where it was."""
     moment = time.time()
+    trace = carried()
     row = {
         "dataset_id": request.dataset_id,
         "dataset_name": request.dataset_name,
@@ -61,6 +79,7 @@ def accept_new(change: Transaction, request: Request) -> bool:
         "waiting": 0,
         "created_at": moment,
         "asked_at": moment,
+        "trace": trace.encode() if trace else None,
     }
     if not insert_new(change.connection, datasets, row):
         return False
@@ -86,19 +105,25 @@ def wait_for(change: Transaction, dataset_id: str, waiting: int) -> None:
 
 
 def resolve_again(change: Transaction, dataset_id: str) -> None:
-    """Resolved or failed → resolving: its raw data changed, or it is asked for again."""
+    """Resolved or failed → resolving: its raw data changed, or it is asked for again.
+
+    What it meant is remembered: most often it is what it will turn out to mean.
+    """
     row = hold_dataset(change, dataset_id)
     assert row is not None
+    trace = carried()
     move_dataset(
         change,
         dataset_id,
         DatasetState(row.state),
         DatasetState.RESOLVING,
         content_key=None,
+        meant=row.content_key or row.meant,
         raw_marks=None,
         reason=None,
         message=None,
         retryable=None,
+        trace=trace.encode() if trace else None,
     )
     tasks.ensure(change, TaskKind.RESOLVE, dataset_id)
 

@@ -14,17 +14,21 @@ from datamill_builder.catalog.lifecycle.changes import move_build, move_dataset,
 from datamill_builder.catalog.lifecycle.endings import end_resolving
 from datamill_builder.catalog.lifecycle.find import (
     find_build,
+    find_dataset,
     hold_aliases,
     hold_build,
     hold_dataset,
     next_turn,
 )
+from datamill_builder.catalog.lifecycle.hooked import call_hooks
+from datamill_builder.catalog.lifecycle.keeping import note_told
 from datamill_builder.catalog.lifecycle.making import pack_when_complete
+from datamill_builder.catalog.lifecycle.requested import answer_ready
 from datamill_builder.catalog.lifecycle.results import (
     Failure,
     PlannedShard,
 )
-from datamill_builder.catalog.lifecycle.told import planned_event
+from datamill_builder.catalog.lifecycle.told import planned_event, ready_event
 from datamill_builder.catalog.outbox import tell
 from datamill_builder.catalog.rows import insert_new
 from datamill_builder.catalog.schema import builds, shards
@@ -48,8 +52,14 @@ def resolved(
     """Resolving → resolved: the dataset id is an alias of a build, which is begun if need be.
 
     Returns the build, which is held: until this change ends, nobody else moves it. The caller
-    answers if it is ready already, and begins it again if it has ended.
+    answers if it is ready already, and begins it again if it has ended. Who was told of what the
+    dataset id meant before may be on the way to it: that is noted there.
     """
+    before = find_dataset(change.connection, claim.subject)
+    assert before is not None
+    left = before.meant if before.meant != content_key else None
+    if left and left < content_key:  # builds, too, are held in their order
+        hold_build(change, left)
     row = {
         "content_key": content_key,
         "dataset_name": recipe["dataset_name"],
@@ -61,6 +71,8 @@ def resolved(
     new = insert_new(change.connection, builds, row)
     build = hold_build(change, content_key)
     assert build is not None
+    if left and (other := hold_build(change, left)):
+        note_told(change, other, before.asked_at)
     hold_aliases(change, content_key, claim.subject)
     tasks.complete(change, claim)
     move_dataset(
@@ -69,6 +81,7 @@ def resolved(
         DatasetState.RESOLVING,
         DatasetState.RESOLVED,
         content_key=content_key,
+        meant=None,
         raw_marks=raw_marks,
     )
     if new:
@@ -76,6 +89,12 @@ def resolved(
     if build.state in (BuildState.BUILDING, BuildState.PACKING):
         tell(change, planned_event(build, claim.subject))
     return build
+
+
+def answer_resolved(change: Transaction, dataset_id: str, build: Row[Any], public_url: str) -> None:
+    """Answer those who wait for a dataset id that turned out to be ready already."""
+    answer_ready(change, dataset_id, build, public_url)
+    call_hooks(change, ready_event(build, dataset_id, public_url, cached=True))
 
 
 def plan_done(

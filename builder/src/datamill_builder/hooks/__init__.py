@@ -1,0 +1,1 @@
+"""Telling others when a dataset is ready or failed: webhooks and commands."""

@@ -1,0 +1,1 @@
+"""Looking at what lies in the store: whether every byte is what it was."""

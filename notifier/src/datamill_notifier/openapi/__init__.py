@@ -1,0 +1,1 @@
+"""The description of the HTTP interface, after OpenAPI 3.1."""

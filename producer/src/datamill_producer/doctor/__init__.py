@@ -1,0 +1,1 @@
+"""The checks of `datamill doctor` that need no builder or notifier to be installed."""
