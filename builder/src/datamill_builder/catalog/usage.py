@@ -10,8 +10,9 @@ Counted over content: whatever dataset ids mean a build now, their requests are 
   environments, plans and packing are not known, and not in it.
 - *Saved seconds*: what building it takes, times (answered - builds), not below 0.
 - *Saved bytes*: answered requests times the archive's bytes, less what went out of archives by
-  downloads, not below 0: what caches of clients had already. Shards that were fetched one by one
-  are not in the log of downloads.
+  downloads, not below 0: what caches of clients had already. None of an archive that nobody has
+  downloaded: no cache has it. Shards that were fetched one by one are not in the log of downloads,
+  so that a training which read those counts as one that had all.
 
 What is saved in all is the sum of what was saved by each build.
 """
@@ -56,7 +57,10 @@ class Saving:
 
 @dataclass(frozen=True)
 class Usage:
-    """How one build is used. `last_used_at`: asked for or downloaded, seconds since the epoch."""
+    """How one build is used.
+
+    `last_used_at`: asked for, downloaded or read shard by shard, seconds since the epoch.
+    """
 
     saving: Saving = Saving()
     downloads: int = 0
@@ -151,12 +155,13 @@ def _of_builds() -> Select[Any]:
         builds.c.archive,
         builds.c.bytes,
         builds.c.epoch,
+        builds.c.read_at,
         *(query.correlate(builds).scalar_subquery().label(name) for name, query in columns),
     )
 
 
 def _usage(row: Row[Any]) -> Usage:
-    used_at = (at for at in (row.asked_at, row.fetched_at) if at is not None)
+    used_at = (at for at in (row.asked_at, row.fetched_at, row.read_at) if at is not None)
     return Usage(_saving(row), row.downloads, max(used_at, default=None))
 
 
@@ -170,5 +175,5 @@ def _saving(row: Row[Any]) -> Saving:
         build_secs=build_secs,
         saved_secs=build_secs * max(0, answered - row.epoch),
         sent_bytes=sent_bytes,
-        saved_bytes=max(0, answered * (row.bytes or 0) - sent_bytes),
+        saved_bytes=max(0, answered * (row.bytes or 0) - sent_bytes) if row.downloads else 0,
     )

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, insert, update
 
 from datamill_builder.catalog import Catalog, lifecycle, usage
-from datamill_builder.catalog.schema import datasets, downloads, requests
+from datamill_builder.catalog.schema import builds, datasets, downloads, requests
 from datamill_builder.catalog.usage import Counted, Saving, Usage
 from tests.support.postgresql import PostgresqlServer, postgresql
 from tests.unit.builder.life import KEY, Life, request
@@ -107,9 +107,16 @@ def test_more_bytes_than_requests_save_nothing_and_cost_others_nothing(
 ) -> None:
     life.ready(request())
     download(catalog, 10 * ARCHIVE_BYTES)  # by a browser, say
-    life.ready(request("toy", repeat=2), key="d" * 64)
+    other = life.ready(request("toy", repeat=2), key="d" * 64)
+    ask_again(catalog, other, 1)
+    download(catalog, ARCHIVE_BYTES, key="d" * 64)
     assert used(catalog).saving.saved_bytes == 0
     assert saved(catalog).saved_bytes == ARCHIVE_BYTES
+
+
+def test_what_nobody_has_downloaded_is_in_no_cache(catalog: Catalog, life: Life) -> None:
+    ask_again(catalog, life.ready(request()), 4)
+    assert saved(catalog).saved_bytes == 0
 
 
 def test_who_still_waits_has_saved_nothing_yet(catalog: Catalog, life: Life) -> None:
@@ -153,6 +160,9 @@ def test_last_use(catalog: Catalog, life: Life) -> None:
     download(catalog, 1, at=2000.0)
     download(catalog, 1, at=1500.0)
     assert used(catalog).last_used_at == 2000.0
+    with catalog.write() as change:
+        change.connection.execute(update(builds).values(read_at=3000.0))
+    assert used(catalog).last_used_at == 3000.0, "shard by shard is a use, too"
 
 
 def test_over_time(catalog: Catalog, life: Life) -> None:
