@@ -39,7 +39,7 @@ def _said(event: Event) -> str:
         case Failed(reason=reason, message=message):
             return f"failed, {reason}: {message}"
         case Evicted():
-            return "evicted: removed to make room; ask again for it"
+            return "evicted: removed from the store; ask again for it"
 
 
 def _progress(event: Progress) -> str:

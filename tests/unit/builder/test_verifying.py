@@ -106,7 +106,7 @@ def test_the_shard_that_is_damaged_is_named(
     (bad,) = [each for each in found["found"] if each["verdict"] != "sound"]
     assert (bad["content_key"], bad["verdict"]) == (rotten.content_key, "damaged")
     assert bad["shards"] == [number]
-    assert bad["says"] == [f"shards {number} of {SHARDS} are damaged"]
+    assert bad["says"] == [f"damaged shards, of {SHARDS} from 0 on: {number}"]
     assert bad["kept"] == str(store.root / "quarantine" / rotten.archive.name)
     assert not path(rotten).exists() and Path(bad["kept"]).exists()
     assert (state(rotten), state(whole)) == (BuildState.EVICTED, BuildState.READY)
@@ -161,7 +161,7 @@ def test_a_dry_run_changes_nothing(make: Callable[..., Steps], run: Run) -> None
     flip(loose, 30)
     result = run("--dry-run")
     assert result.exit_code == 1
-    assert f"DAMAGED  {made.archive.name}: shards 1 of 3 are damaged\n" in result.stdout
+    assert f"DAMAGED  {made.archive.name}: damaged shards, of 3 from 0 on: 1\n" in result.stdout
     assert f"DAMAGED  shard 0 of {building.content_key[:12]}: " in result.stdout
     assert result.stdout.splitlines()[-1].endswith("2 of 2 files are not sound")
     assert path(made).exists() and loose.exists()

@@ -38,7 +38,7 @@ URL = "http://h/datasets/a.zip"
         (Failed(dataset_id=ID, reason=Reason.BAD_DATA, message="no images", retryable=False),
          "failed, bad_data: no images"),
         (Evicted(dataset_id=ID, content_key="k"),
-         "evicted: removed to make room; ask again for it"),
+         "evicted: removed from the store; ask again for it"),
     ],
     ids=lambda value: value.event if hasattr(value, "event") else "",
 )  # fmt: skip

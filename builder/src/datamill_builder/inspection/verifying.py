@@ -136,7 +136,7 @@ def _damage(reading: Reading, build: Row[Any], rows: list[Row[Any]]) -> list[str
         said.append(f"{reading.bytes} of {build.bytes} bytes could be read")
     if reading.damaged:
         numbers = ", ".join(map(str, reading.damaged))
-        said.append(f"shards {numbers} of {len(rows)} are damaged")
+        said.append(f"damaged shards, of {len(rows)} from 0 on: {numbers}")
     else:
         said.append("its shards are whole, what is said of them is damaged")
     return said

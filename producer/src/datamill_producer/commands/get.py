@@ -96,5 +96,5 @@ def _not_ready(document: Document) -> Exception:
             failed["reason"], failed["message"], failed["retryable"], document["dataset_id"]
         )
     if document["state"] == "evicted":
-        return NothingFound(f"{short} was removed to make room: `datamill request` it again")
+        return NothingFound(f"{short} was removed from the store: `datamill request` it again")
     return WaitTimeout(f"{short} is {document['state']}: `datamill watch {short}` tells when")
