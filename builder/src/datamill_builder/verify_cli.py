@@ -71,6 +71,8 @@ def verify(ctx: click.Context, ids: tuple[str, ...], dry_run: bool, as_json: boo
         for finding in bad:
             click.echo(_told(finding))
         word = f"{len(bad)} of {len(found)} files are not sound" if bad else "all sound"
+        if not found:
+            word = f"nothing lies in {store.root}"
         click.echo(f"{len(found)} files, {size(read_bytes)} read: {word}")
     if bad:
         ctx.exit(exits.EX_FAILED)

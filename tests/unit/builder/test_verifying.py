@@ -154,6 +154,13 @@ def test_what_is_cut_off_or_gone(make: Callable[..., Steps], run: Run) -> None:
     assert state(cut) == state(gone) == BuildState.EVICTED
 
 
+def test_nothing_to_read_is_no_all_clear(catalog: Catalog, store: Store, run: Run) -> None:
+    """As in the home of a trainer, which has no store of its own."""
+    result = run()
+    assert result.exit_code == 0
+    assert result.stdout == f"0 files, 0 B read: nothing lies in {store.root}\n"
+
+
 def test_a_dry_run_changes_nothing(make: Callable[..., Steps], run: Run) -> None:
     made, building = make().ready(), make().accepted().resolved().planned().shard_made(0)
     loose = made.store.shard_path(building.content_key, row(building, 0).file)
