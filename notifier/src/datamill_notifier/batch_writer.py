@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 Told = TypeVar("Told")
 
 
-class BatchWriter(threading.Thread, Generic[Told]):
+class BatchWriter(threading.Thread, ABC, Generic[Told]):
     """Has what it is told written, and what came meanwhile together, with the next."""
 
     def __init__(self, name: str) -> None:
@@ -34,6 +35,6 @@ class BatchWriter(threading.Thread, Generic[Told]):
             stopping = None in batch
             self.write([told for told in batch if told is not None])
 
+    @abstractmethod
     def write(self, batch: list[Told]) -> None:
         """Write all of these in one transaction; with nothing to write, what was left over."""
-        raise NotImplementedError

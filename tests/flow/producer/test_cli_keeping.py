@@ -26,6 +26,10 @@ def test_pinned_evicted_and_built_again(service: UpProcess) -> None:
     assert done.stdout.rstrip().endswith(("kB", " B", "MB")), "and how much that was"
     assert (state(service, first), state(service, second)) == ("ready", "evicted")
 
+    watched = service.command("watch", second)
+    assert watched.returncode == 5, "what comes after `&&` needs the data"
+    assert "evicted" in watched.stdout
+
     again = service.command("evict", second)
     assert (again.returncode, again.stdout) == (5, "")
     assert "evicted" in again.stderr

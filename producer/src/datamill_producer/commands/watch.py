@@ -32,7 +32,8 @@ def watch(
 ) -> None:
     """Follow datasets until all are ready or failed: a bar each, or an event a line.
 
-    The exit code is 3 if one of them failed. Watching asks for nothing: see `datamill request`.
+    The exit code is 3 if one of them failed, else 5 if one was evicted. Watching asks for nothing:
+    see `datamill request`.
 
     \b
     Example:
@@ -41,7 +42,7 @@ def watch(
     if bar and as_json:
         raise click.UsageError("--json gives lines: leave out --bar")
 
-    from datamill.events import Failed
+    from datamill.events import Evicted, Failed
     from datamill.runfile import find_service
     from datamill.sessions import session_for
     from datamill.settings import load_settings
@@ -54,12 +55,15 @@ def watch(
     events: Iterable[Event] = follow(session_for(service), ids)
     if bar or (bar is None and not as_json and _at_a_terminal()):
         events = _with_bars(events, ids)
-    failed = False
+    failed = evicted = False
     for event in events:
         click.echo(event.encode().decode() if as_json else line(event))
         failed = failed or isinstance(event, Failed)
+        evicted = evicted or isinstance(event, Evicted)
     if failed:
         ctx.exit(exits.REQUEST_FAILED)
+    if evicted:
+        ctx.exit(exits.NOTHING_FOUND)
 
 
 def _at_a_terminal() -> bool:
